@@ -1,0 +1,3 @@
+from fitcheck.cli.main import main
+
+main()

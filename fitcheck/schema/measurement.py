@@ -1,0 +1,59 @@
+"""Measurements: what a run showed, raw values kept."""
+
+from dataclasses import dataclass
+
+from fitcheck.schema.machine import Basis, ReadBandwidth
+
+
+@dataclass(frozen=True, slots=True)
+class KernelMeasurement:
+    """One kernel streaming from memory, in rounds interleaved with plain reads."""
+
+    format: str
+    isa: str
+    threads: int
+    weights_per_s: float  # median
+    bytes_per_s: float
+    cached_weights_per_s_per_core: float  # rows that stay in cache, one thread
+    share_of_read_bandwidth: float  # median of the rounds' ratios
+    raw: tuple[float, ...]  # bytes per second of each round
+    raw_read: tuple[float, ...]  # the plain read beside it
+    stable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What ``fitcheck bench`` saw."""
+
+    machine: str
+    isa: str
+    threads: int
+    pages: str
+    read_bandwidth_bytes_per_s: float
+    read_bandwidth: tuple[ReadBandwidth, ...]
+    kernels: tuple[KernelMeasurement, ...]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A predicted decode speed beside a measured one."""
+
+    model: str
+    format: str
+    context: int
+    threads: int
+    isa: str
+    layers_run: int
+    layers_total: int
+    predicted_tokens_per_s: float
+    measured_tokens_per_s: float
+    error: float  # predicted / measured - 1
+    resident_bytes: int
+    read_bandwidth_bytes_per_s: float
+    share_of_read_bandwidth: float
+    bytes_per_token: int
+    basis: Basis
+    raw: tuple[float, ...]  # seconds of each decode step
+    raw_read: tuple[float, ...]  # bytes per second of the plain read beside it
+    notes: tuple[str, ...] = ()

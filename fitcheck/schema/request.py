@@ -1,0 +1,23 @@
+"""A Request: what the user wants of a model on a machine."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FlashAttention = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``None`` leaves the choice to the planner or to the engine's own default."""
+
+    context: int | None = None  # cells wanted, over all slots
+    kv_type: str = "f16"
+    batch: int = 1
+    ubatch: int = 512
+    slots: int = 1
+    depth: int = 0  # tokens already in the cache when decode speed is asked for
+    flash_attention: FlashAttention = "auto"
+    engine: str | None = None
+    formats: tuple[str, ...] = ()  # empty: every format
+    threads: int | None = None
+    reserve_bytes: int | None = None  # kept for the operating system
