@@ -8,7 +8,7 @@ from fitcheck.schema.machine import Basis, Pages
 Device = Literal["cpu", "gpu"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TypeRate:
     """Weights of a type one core multiplies a second with an ISA, memory aside."""
 
@@ -17,7 +17,7 @@ class TypeRate:
     weights_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttentionRate:
     """Cache elements (keys and values) one core attends to a second."""
 
@@ -26,7 +26,7 @@ class AttentionRate:
     elements_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residual:
     """Measured speed over expected speed: the 10th and 90th percentile of real runs."""
 
@@ -37,7 +37,7 @@ class Residual:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Engine:
     """An engine's own numbers, from its profile file."""
 

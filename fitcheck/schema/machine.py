@@ -11,7 +11,7 @@ memory typically achieves, or a plain assumption."""
 Pages = Literal["huge", "4k"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReadBandwidth:
     """What ``threads`` reading threads achieve together on memory of such pages."""
 
@@ -21,7 +21,7 @@ class ReadBandwidth:
     best_bytes_per_s: float | None = None  # the fastest pass: no run was seen above it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KernelRate:
     """How fast one core multiplies weights of a format when memory doesn't bind."""
 
@@ -31,7 +31,7 @@ class KernelRate:
     basis: Basis
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cache:
     level: int
     kind: Literal["data", "instruction", "unified"]
@@ -40,14 +40,14 @@ class Cache:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NumaNode:
     node: int
     cpus: int
     ram_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MemoryModules:
     """The RAM modules, as the firmware describes them."""
 
@@ -58,16 +58,16 @@ class MemoryModules:
     transfers_per_s: float  # as configured, not as sold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Storage:
     """What the current directory lies on."""
 
     device: str  # nvme0n1, sda
-    kind: Literal["nvme", "ssd", "hdd", "virtual", "network", "ram"]
+    kind: Literal["nvme", "ssd", "hdd", "mmc", "virtual", "network", "ram"]  # mmc: SD card or eMMC
     read_bytes_per_s: float | None = None  # unknown unless measured
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class System:
     """How the operating system runs the machine: what a figure should carry beside it."""
 
@@ -80,7 +80,7 @@ class System:
     sockets: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gpu:
     """A graphics card, or the GPU that shares a machine's memory."""
 
@@ -91,7 +91,7 @@ class Gpu:
     achieved_bytes_per_s: float | None = None  # what decoding was seen to read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
     """Hardware as the planner needs it. ``None`` means unknown, never zero."""
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from fitcheck.schema.machine import Basis, ReadBandwidth
+from fitcheck.schema.machine import Basis, Pages
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KernelMeasurement:
     """One kernel streaming from memory, in rounds interleaved with plain reads."""
 
@@ -21,27 +21,26 @@ class KernelMeasurement:
     stable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Benchmark:
     """What ``fitcheck bench`` saw."""
 
     machine: str
-    isa: str
     threads: int
-    pages: str
-    read_bandwidth_bytes_per_s: float
-    read_bandwidth: tuple[ReadBandwidth, ...]
+    pages: Pages
+    read_bandwidth_bytes_per_s: float  # median of the plain reads beside the kernels
     kernels: tuple[KernelMeasurement, ...]
     environment: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verification:
     """A predicted decode speed beside a measured one."""
 
     model: str
     format: str
-    context: int
+    context: int  # cells in the cache
+    depth: int  # of them filled
     threads: int
     isa: str
     layers_run: int

@@ -11,7 +11,7 @@ QkNorm = Literal["none", "head", "full"]
 """How queries and keys are normalised: not at all, per head, or over all heads."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attention:
     """Grouped-query attention (multi-query and multi-head are its extremes)."""
 
@@ -31,7 +31,7 @@ class Attention:
     fused_qkv: bool = False  # one attn_qkv tensor instead of three (Phi-3)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LatentAttention:
     """Multi-head latent attention (DeepSeek): a compressed cache without values."""
 
@@ -43,7 +43,7 @@ class LatentAttention:
     q_lora_rank: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mamba:
     """Mamba 1 state space: a convolution and one state a channel."""
 
@@ -54,7 +54,7 @@ class Mamba:
     inner_norms: bool = False  # norms on dt, B and C (Jamba)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mamba2:
     """Mamba 2 state space: heads that share B and C within a group."""
 
@@ -66,7 +66,7 @@ class Mamba2:
     conv_bias: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GatedDeltaNet:
     """Linear attention with a matrix state a value head (Qwen3-Next, Qwen3.5)."""
 
@@ -78,7 +78,7 @@ class GatedDeltaNet:
     fused_projections: bool = False  # beta and alpha in one ssm_ba tensor (Qwen3-Next)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShortConv:
     """A gated short convolution over the hidden size (LFM2)."""
 
@@ -88,7 +88,7 @@ class ShortConv:
 Mixer = Attention | LatentAttention | Mamba | Mamba2 | GatedDeltaNet | ShortConv
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeedForward:
     """A dense feed-forward block: up and down, with a gate unless said otherwise."""
 
@@ -99,7 +99,7 @@ class FeedForward:
     fused_gate_up: bool = False  # one ffn_up tensor twice as wide (Phi-3)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Experts:
     """A mixture of experts; a token passes through ``active`` of ``count``."""
 
@@ -117,7 +117,7 @@ class Experts:
 Ffn = FeedForward | Experts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """One block of the network. Either part may be missing (Nemotron-H)."""
 
@@ -127,7 +127,7 @@ class Layer:
     extra_scalars: int = 0  # F32 scalars a layer carries (Gemma 4's output scale)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PerLayerEmbedding:
     """A second embedding table with a slice for each layer (Gemma 3n, Gemma 4 E)."""
 
@@ -135,7 +135,7 @@ class PerLayerEmbedding:
     vocab_size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """The shape of a language model, as engines load it.
 

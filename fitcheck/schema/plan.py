@@ -10,7 +10,7 @@ Fits = Literal["yes", "tight", "no"]
 Bound = Literal["memory", "compute", "overhead", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenRate:
     """Tokens per second. ``limit`` is the physical bound none of them exceeds."""
 
@@ -20,7 +20,7 @@ class TokenRate:
     limit: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CurvePoint:
     """Decode speed with ``depth`` tokens already in the cache."""
 
@@ -30,7 +30,7 @@ class CurvePoint:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelSummary:
     """The model as the answer names it; its tensors stay in the Model."""
 
@@ -48,7 +48,7 @@ class ModelSummary:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FormatPlan:
     """One weight format on the machine: its bytes, whether they fit, how fast."""
 
@@ -75,7 +75,7 @@ class FormatPlan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MachineSummary:
     """The machine as it was planned for: probed or imagined, overrides applied."""
 
@@ -94,7 +94,7 @@ class MachineSummary:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     model: ModelSummary
     machine: MachineSummary

@@ -6,7 +6,7 @@ from typing import Literal
 FlashAttention = Literal["auto", "on", "off"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """``None`` leaves the choice to the planner or to the engine's own default."""
 

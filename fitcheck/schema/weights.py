@@ -8,7 +8,7 @@ Part = Literal["embedding", "attention", "state", "ffn", "experts", "norm", "out
 the layers of multi-token prediction, which decode doesn't read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WeightGroup:
     """All tensors of one type and one part, together."""
 
@@ -21,7 +21,7 @@ class WeightGroup:
     bytes_read: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileWeights:
     """A file's weights, exact. The groups' bytes add up to ``tensor_bytes``."""
 
