@@ -1,0 +1,1 @@
+"""Where Models and Machines come from: profiles, names people type, files."""

@@ -1,0 +1,112 @@
+"""Read numbers and flags out of somebody else's JSON, and say plainly what is wrong with it."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fitcheck.errors import BadInput
+
+_LARGEST_FILE = 4 << 20  # bytes; a config is a few thousand, this is no model
+MOST = 1 << 24  # no dimension, vocabulary or count of a real model comes near
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A JSON object and the name to call it in errors."""
+
+    table: dict[str, Any]
+    where: str
+
+    def count(self, name: str, default: int | None = None, most: int = MOST) -> int:
+        """A whole number from 1 to ``most``; null and absence give the default. Raises BadInput."""
+        value = self.table.get(name)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            raise self.wrong(f"has no {name}")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.wrong(f"{name} is {_short(value)}, not a whole number")
+        if not 1 <= value <= most:
+            raise self.wrong(f"{name} is {_short(value)}: it must lie between 1 and {most}")
+        return value
+
+    def maybe_count(self, name: str) -> int | None:
+        """The whole number, or None where it is null, absent or 0 (publishers write all three)."""
+        return self.count(name) if self.table.get(name) else None
+
+    def flag(self, name: str, default: bool) -> bool:
+        """True or false; null and absence give the default. Raises BadInput."""
+        value = self.table.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.wrong(f"{name} is {_short(value)}, not true or false")
+        return default if value is None else value
+
+    def text(self, name: str) -> str:
+        """A string; "" where it is null or absent. Raises BadInput."""
+        value = self.table.get(name) or ""
+        if not isinstance(value, str):
+            raise self.wrong(f"{name} is {_short(value)}, not a text")
+        return value
+
+    def inner(self, name: str) -> "Fields":
+        """A nested object; an empty one where it is null or absent. Raises BadInput."""
+        value = self.table.get(name) or {}
+        if not isinstance(value, dict):
+            raise self.wrong(f"{name} is {_short(value)}, not an object")
+        return Fields(value, f"{self.where}, {name}")
+
+    def items(self, name: str, length: int) -> list[Any] | None:
+        """A list of that length, or None where it is null or absent. Raises BadInput."""
+        value = self.table.get(name)
+        if value is not None and (not isinstance(value, list) or len(value) != length):
+            raise self.wrong(f"{name} must be a list with an entry for each of the {length} layers")
+        return value
+
+    def wrong(self, what: str) -> BadInput:
+        return BadInput(f"{self.where}: {what}", "give the config.json that its publisher ships")
+
+
+def read_fields(text: str) -> Fields:
+    """The JSON object in a file, in a directory's config.json, or on stdin (``-``).
+
+    Raises BadInput where there is none; never reads more than 4 MiB, nor waits on a pipe.
+    """
+    where = "stdin" if text == "-" else text
+    try:
+        value = json.loads(_bytes(text))
+    except (ValueError, RecursionError):
+        raise BadInput(f"{where} is no JSON", "give a Hugging Face config.json") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"{where} holds no JSON object", "give a Hugging Face config.json")
+    return Fields(value, where)
+
+
+def _bytes(text: str) -> bytes:
+    data = sys.stdin.buffer.read(_LARGEST_FILE + 1) if text == "-" else _file_bytes(Path(text))
+    if len(data) > _LARGEST_FILE:
+        raise BadInput(f"{text} is too large to be a config", "give a Hugging Face config.json")
+    return data
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        path = path.expanduser()
+        path = path / "config.json" if path.is_dir() else path
+        if not path.is_file():  # a FIFO would keep us waiting for ever
+            raise BadInput(f"{path} is no file", "give a config.json, or a directory that holds one")
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        said = f"{path} can't be read: {error.strerror}"
+        raise BadInput(said, "check the path and its permissions") from error
+
+
+def _short(value: object) -> str:
+    """A value for an error line: never longer than a line takes."""
+    try:
+        shown = json.dumps(value)
+    except ValueError:  # an integer with more digits than Python prints
+        shown = "an enormous number"
+    return shown if len(shown) <= 40 else shown[:37] + "..."

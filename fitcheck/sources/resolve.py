@@ -1,0 +1,113 @@
+"""What the user typed -> Model: a file, a size, a name, an Ollama tag, a repository."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitcheck.errors import BadInput
+from fitcheck.schema.model import Model
+from fitcheck.sources import names
+from fitcheck.sources.catalog import load_model
+from fitcheck.sources.profiles import profiles_directory, read_toml
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A Model and how it was found."""
+
+    model: Model
+    resolved_from: str | None = None  # what was typed, where it isn't the model's name
+    format: str | None = None  # a weight format the name carried: ``qwen3:32b-q4_K_M``
+    reason: str | None = None  # why a bare size stands for this model
+
+
+_SIZE = re.compile(r"\d+(?:\.\d+)?b", re.IGNORECASE)
+_FORMAT = re.compile(
+    r"[-_:. ](?:ud-)?((?:i?q|tq)\d\w*|b?fp?16|fp?32|mxfp4\w*|i2_s|tl[12]|trit5)$", re.IGNORECASE
+)
+# Endings that say how weights were trained or packed, never another shape.
+_ENDING = re.compile(
+    r"[-_:. ](?:instruct|chat|it|base|pt|hf|latest|gguf|ggml|i1|mlx|awq|gptq|exl[23]|qat|fp8|nvfp4"
+    r"|bnb|int[48]|[2-8]-?bit)$",
+    re.IGNORECASE,
+)
+# Such words also stand amid a name: ``Mistral-7B-Instruct-v0.3``.
+_MIDDLE = re.compile(r"[-_](?:instruct|chat|it)(?=[-_])", re.IGNORECASE)
+
+
+def resolve_model(text: str) -> Model:
+    """The Model that the text names. Raises UnknownName or BadInput, as ``resolve`` does."""
+    return resolve(text).model
+
+
+def resolve(text: str) -> Resolution:
+    """The Model that the text names, and how.
+
+    Raises UnknownName, with the three nearest names, where no model goes by that
+    name, and BadInput where the text is no name or the file can't be used.
+    """
+    for matches, load in LOADERS:
+        if matches(text):
+            return Resolution(load(text), resolved_from=text)
+    return _from_catalogue(names.checked(text, "models"))
+
+
+def _from_catalogue(text: str) -> Resolution:
+    tried = spellings(text.rsplit("/", 1)[-1])
+    for spelling, format in tried.items():
+        if _SIZE.fullmatch(spelling) and (size := sizes().get(spelling.lower())):
+            return Resolution(load_model(size["model"]), text, format, size["reason"])
+    found = names.find("models", tried)
+    if found is None:
+        raise names.unknown("models", text)
+    stem, spelling = found
+    return Resolution(load_model(stem), None if text == stem else text, tried[spelling])
+
+
+def sizes() -> dict[str, dict[str, str]]:
+    """``70b`` -> the model that such a size stands for, and the reason."""
+    return read_toml(profiles_directory() / "sizes.toml")
+
+
+def spellings(name: str) -> dict[str, str | None]:
+    """Ways to write the name, longest first, each beside the format that was cut off it."""
+    found: dict[str, str | None] = {name: None}
+    format = None
+    while ending := _FORMAT.search(name) or _ENDING.search(name):
+        format = format or (ending[1] if ending.re is _FORMAT else None)
+        name = name[: ending.start()]
+        found[name] = format
+    found.setdefault(_MIDDLE.sub("", name), format)
+    return found
+
+
+def _is_gguf(text: str) -> bool:
+    return text.lower().endswith(".gguf")
+
+
+def _no_gguf(text: str) -> Model:
+    raise BadInput(f"{text}: GGUF files can't be read yet", "name the model instead: fitcheck models")
+
+
+def _load_config(text: str) -> Model:
+    from fitcheck.sources.hf_config import load_config  # noqa: PLC0415  (3 ms that names don't need)
+
+    return load_config(text)
+
+
+def _is_config(text: str) -> bool:
+    """``-``, a JSON file, or a path with a slash in it that exists: no bare word is taken for a file."""
+    if text == "-" or text.lower().endswith(".json"):
+        return True
+    try:
+        return "/" in text and Path(text).expanduser().exists()
+    except (OSError, ValueError):  # a name too long for the system, or a null byte in it
+        return False
+
+
+LOADERS: tuple[tuple[Callable[[str], bool], Callable[[str], Model]], ...] = (
+    (_is_gguf, _no_gguf),
+    (_is_config, _load_config),
+)
+"""Ways to get a Model from a file, tried in this order before the catalogue."""

@@ -1,0 +1,199 @@
+"""A publisher's config.json -> the model of the catalogue, and what is wrong with bad ones."""
+
+import io
+import json
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitcheck.errors import BadInput
+from fitcheck.footprint.tensors import parameters
+from fitcheck.sources.catalog import load_model
+from fitcheck.sources.hf_config import load_config, model_from_config
+from fitcheck.sources.json_fields import MOST, Fields
+
+# The fields of published configs that say something about the shape.
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0}
+QWEN3_MOE = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+
+
+NUMBERS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "vocab_size",
+)
+
+
+def shape(kind: str, *numbers: int, **more: Any) -> dict[str, Any]:
+    return {"model_type": kind, **dict(zip(NUMBERS, numbers, strict=True)), **more}
+
+
+PUBLISHED = {
+    "llama-3.1-70b": shape("llama", 8192, 80, 64, 8, 28672, 128256, rope_scaling=LLAMA3),
+    "llama-3.2-1b": shape(
+        "llama", 2048, 16, 32, 8, 8192, 128256, head_dim=64, rope_scaling=LLAMA3, tie_word_embeddings=True
+    ),
+    "mistral-7b-v0.3": shape("mistral", 4096, 32, 32, 8, 14336, 32768, sliding_window=None),
+    "mixtral-8x7b": shape(
+        "mixtral", 4096, 32, 32, 8, 14336, 32000, num_local_experts=8, num_experts_per_tok=2
+    ),
+    "qwen2.5-7b": shape("qwen2", 3584, 28, 28, 4, 18944, 152064, tie_word_embeddings=False),
+    "qwen3-32b": shape("qwen3", 5120, 64, 64, 8, 25600, 151936, head_dim=128, attention_bias=False),
+    "qwen3-30b-a3b": shape("qwen3_moe", 2048, 48, 32, 4, 6144, 151936, head_dim=128, **QWEN3_MOE),
+    "gemma-2-9b": shape("gemma2", 3584, 42, 16, 8, 14336, 256000, head_dim=256, sliding_window=4096),
+    "gemma-3-1b": shape("gemma3_text", 1152, 26, 4, 1, 6912, 262144, head_dim=256, sliding_window=512),
+    "phi-4": shape("phi3", 5120, 40, 40, 10, 17920, 100352, tie_word_embeddings=False),
+    "bitnet-2b": shape("bitnet", 2560, 30, 20, 5, 6912, 128256, tie_word_embeddings=True),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_config_gives_the_catalogue_s_shape(name: str) -> None:
+    known = load_model(name)
+    found = model_from_config(Fields(PUBLISHED[name], "a test"), name)
+    kept = {"source", "aliases", "note", "context_max", "parameters"}
+    assert found == replace(known, **{field: getattr(found, field) for field in kept})
+    assert parameters(found) == parameters(known)
+
+
+def test_the_language_model_of_one_that_sees() -> None:
+    """Gemma 3 4B as published: most fields are left to transformers' defaults."""
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240}
+    text |= {"num_hidden_layers": 34, "sliding_window": 1024}
+    found = model_from_config(Fields({"model_type": "gemma3", "text_config": text}, "a test"), "m")
+    assert found.layers == load_model("gemma-3-4b").layers
+    assert parameters(found) == 3880263168
+
+
+def test_layer_types_say_which_layers_see_all() -> None:
+    types_ = ["sliding_attention", "full_attention", "full_attention"]
+    config = shape("gemma3_text", 64, 3, 4, 1, 128, 100, head_dim=16, sliding_window=8, layer_types=types_)
+    found = model_from_config(Fields(config, "a test"), "m")
+    assert [layer.mixer.window for layer in found.layers] == [8, None, None]
+
+
+def test_longrope_keeps_both_its_factors() -> None:
+    scaling = {"type": "longrope", "long_factor": [1.0] * 48, "short_factor": [1.0] * 48}
+    config = shape("phi3", 3072, 32, 32, 32, 8192, 32064, rope_scaling=scaling)
+    found = model_from_config(Fields(config, "a test"), "m")
+    assert found.rope_freqs == load_model("phi-3.5-mini").rope_freqs
+
+
+SOUND = PUBLISHED["llama-3.1-70b"]
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "missing": ({"hidden_size": None}, "has no hidden_size"),
+    "negative": ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
+    "zero": ({"vocab_size": 0}, "vocab_size is 0"),
+    "text": ({"hidden_size": "8192"}, 'hidden_size is "8192", not a whole number'),
+    "fraction": ({"hidden_size": 81.92}, "not a whole number"),
+    "infinite": ({"hidden_size": float("inf")}, "not a whole number"),
+    "truth": ({"hidden_size": True}, "not a whole number"),
+    "huge": ({"vocab_size": MOST + 1}, "must lie between"),
+    "enormous": ({"vocab_size": 10**5000}, "must lie between"),
+    "deep": ({"num_hidden_layers": 10**6}, "must lie between"),
+    "list": ({"intermediate_size": [1, 2]}, "not a whole number"),
+    "uneven heads": ({"num_key_value_heads": 7}, "can't share"),
+    "uneven width": ({"hidden_size": 8191}, "no multiple"),
+    "flag": ({"tie_word_embeddings": "yes"}, "not true or false"),
+    "kind": ({"model_type": "perceptron"}, "'perceptron' is not known"),
+    "no kind": ({"model_type": None}, "is not known"),
+    "kind as number": ({"model_type": 3}, "not a text"),
+    "scaling": ({"rope_scaling": 8}, "not an object"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said_in_one_line(case: str) -> None:
+    change, message = WRONG[case]
+    with pytest.raises(BadInput) as caught:
+        model_from_config(Fields(SOUND | change, "config.json"), "m")
+    assert message in caught.value.message
+    assert caught.value.message.startswith("config.json")
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_experts_per_tok": 200}, "can't pass through"),
+        ({"mlp_only_layers": [0]}, "dense layers"),
+        ({"decoder_sparse_step": 2}, "dense layers"),
+    ],
+)
+def test_impossible_experts(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        model_from_config(Fields(PUBLISHED["qwen3-30b-a3b"] | change, "config.json"), "m")
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(PUBLISHED)), st.data())
+def test_any_junk_is_a_model_or_bad_input(name: str, data: st.DataObject) -> None:
+    sound = PUBLISHED[name]
+    fields = st.sampled_from([*sound, "head_dim", "text_config", "layer_types", "rope_scaling"])
+    junk = data.draw(st.dictionaries(fields, JUNK, min_size=1, max_size=3))
+    try:
+        model_from_config(Fields(sound | junk, "config.json"), "m")
+    except BadInput as error:
+        assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no JSON"),
+        (b"\x1f\x8b\x08\x00gzip", "is no JSON"),
+        (b"<!DOCTYPE html><html></html>", "is no JSON"),
+        (b"\xff\xfe\x00", "is no JSON"),
+        (b"[1, 2]", "holds no JSON object"),
+        (b"[" * 100_000, "is no JSON"),
+        (b'{"hidden_size": ' + b"9" * 10_000 + b"}", "is no JSON"),
+        (b" " * (5 << 20), "too large"),
+    ],
+    ids=["empty", "gzip", "html", "not utf-8", "list", "nested deeply", "endless number", "5 MiB"],
+)
+def test_files_that_are_no_config(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        load_config(str(path))
+
+
+def test_paths_that_are_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is no file"):
+        load_config(str(tmp_path))
+    with pytest.raises(BadInput, match="is no file"):
+        load_config(str(tmp_path / "none.json"))
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO(json.dumps(SOUND).encode())
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=data))
+    found = load_config("-")
+    assert (found.name, found.source) == ("stdin", "stdin")
+    assert found.layers == load_model("llama-3.1-70b").layers
+
+
+def test_a_file_is_named_after_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(SOUND), encoding="utf-8")
+    (tmp_path / "mine.json").write_text(json.dumps(SOUND), encoding="utf-8")
+    assert load_config(str(tmp_path)).name == tmp_path.name
+    assert load_config(str(tmp_path / "mine.json")).name == "mine"
+    said = SOUND | {"_name_or_path": "org/its-name"}
+    (tmp_path / "mine.json").write_text(json.dumps(said), encoding="utf-8")
+    assert load_config(str(tmp_path / "mine.json")).name == "its-name"
