@@ -26,6 +26,7 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: $(BIN)/python $(NATIVE)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m compileall -q fitcheck
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp

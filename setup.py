@@ -8,7 +8,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
 
-class OptionalBuildExt(build_ext):
+class OptionalBuildExt(build_ext):  # type: ignore[misc]  # setuptools has no types
     """A missing compiler costs the microbenchmark, never the planner."""
 
     def run(self) -> None:

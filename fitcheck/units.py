@@ -66,8 +66,8 @@ def gb_per_s(rate: float) -> str:
 
 
 def tokens(count: int) -> str:
-    """A context length for people: `131072` as `128k`, `4000` as `4000`."""
-    return f"{count // KIB}k" if count and count % KIB == 0 else str(count)
+    """A context length for people: `131072` as `128k`, `25088` as `24.5k`, `4000` as `4000`."""
+    return str(count) if count < KIB or count % 256 else f"{count / KIB:.4g}k"
 
 
 def rate(value: float) -> str:

@@ -44,7 +44,7 @@ def test_tokens() -> None:
 def test_printing() -> None:
     assert gib(16 * GIB) == "16.0 GiB"
     assert gb(42_512_531_712) == "42.51 GB"
-    assert (tokens(131072), tokens(4000), tokens(0)) == ("128k", "4000", "0")
+    assert [tokens(n) for n in (131072, 25088, 4000, 256, 0)] == ["128k", "24.5k", "4000", "256", "0"]
     assert (rate(123.4), rate(4.44), rate(0.394)) == ("123", "4.4", "0.39")
 
 
