@@ -1,0 +1,69 @@
+"""A footprint taken apart: each addend with its rule and its source."""
+
+from collections.abc import Iterator
+
+from fitcheck.footprint.assignment import TypedTensors, assign
+from fitcheck.footprint.formats import WeightType
+from fitcheck.footprint.kv_cache import find_kv_type, owned_caches, state_bytes
+from fitcheck.footprint.memory import footprint
+from fitcheck.footprint.mixes import TYPES, find_format
+from fitcheck.schema.explanation import Explanation, ExplanationLine
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
+
+_KV_SOURCE = "llama.cpp b11434 src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp"
+_STATE_SOURCE = "llama.cpp b11434 src/llama-memory-recurrent.cpp"
+_COMPUTE_SOURCE = "llama.cpp b11434 src/llama-context.cpp, checked against printed logs"
+_RUNTIME_SOURCE = "peak RSS of llama.cpp less its named buffers, measured"
+
+
+def explain(model: Model, format_name: str, request: Request, context: int) -> Explanation:
+    """The derivation of ``footprint``; its lines add up to the same total."""
+    name = find_format(format_name).name
+    need = footprint(model, name, request, context)
+    lines = (
+        *map(_weights_line, assign(model, name)),
+        *_cache_lines(model, request, context),
+        ExplanationLine(
+            "compute",
+            "compute and output buffers",
+            f"widest moment of a micro-batch of {min(context, request.ubatch)} tokens, masks and logits",
+            need.compute_bytes,
+            _COMPUTE_SOURCE,
+        ),
+        ExplanationLine(
+            "runtime", "engine and tokenizer", f"24 MiB and 400 B × {model.vocab_size} tokens",
+            need.runtime_bytes, _RUNTIME_SOURCE,
+        ),
+    )  # fmt: skip
+    return Explanation(model.name, name, request, lines, need.total_bytes)
+
+
+def _weights_line(typed: TypedTensors) -> ExplanationLine:
+    tensor, kind = typed.group.tensor, TYPES[typed.type]
+    shape = " × ".join(str(n) for n in (tensor.cols, tensor.rows, tensor.stack) if n > 1 or n is tensor.cols)
+    where = "" if not typed.group.layers else "blk.*."
+    rule = f"{typed.tensors} × [{shape}] × {_cost(kind)}"
+    return ExplanationLine("weights", f"{where}{tensor.name} {typed.type}", rule, typed.bytes, kind.source)
+
+
+def _cost(kind: WeightType) -> str:
+    """What a weight of the type costs, as a rule."""
+    if kind.formula is not None:
+        return f"{kind.name}'s own formula"
+    extra = f" + {kind.row_bytes} B a row" if kind.row_bytes else ""
+    extra += f" + {kind.tensor_bytes} B a tensor" if kind.tensor_bytes else ""
+    return f"{kind.block_bytes} B / {kind.block_weights}{extra}"
+
+
+def _cache_lines(model: Model, request: Request, context: int) -> Iterator[ExplanationLine]:
+    kind = find_kv_type(request.kv_type)
+    for row in owned_caches(
+        model, context, request.kv_type, slots=request.slots, ubatch=request.ubatch,
+        flash_attention=request.flash_attention,
+    ):  # fmt: skip
+        window = f", window {row.window}" if row.window else ""
+        rule = f"{row.layers} layers × {row.cells} cells × ({row.key} + {row.value}) × {_cost(kind)}"
+        yield ExplanationLine("kv", f"KV cache {request.kv_type}{window}", rule, row.bytes, _KV_SOURCE)
+    if state := state_bytes(model, request.slots):
+        yield ExplanationLine("kv", "recurrent state F32", f"{request.slots} sequences", state, _STATE_SOURCE)

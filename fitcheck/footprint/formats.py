@@ -1,0 +1,154 @@
+"""Weight types: how many bytes a matrix takes in each of them.
+
+One row a type. Sizes are integers (weights in a block, bytes in a block);
+bits per weight are derived from them, never the other way round. ``cols``
+is the length of a row, that is the input dimension: GGUF's ``ne[0]``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fitcheck.errors import UnknownName
+
+_GGML = "ggml-org/ggml@d99724f2 src/ggml-common.h"
+_BITNET = "Eddie-Wang1120/llama.cpp@406a5036 (bitnet.cpp) ggml/src/ggml.c, ggml_nbytes"
+_IK = "ikawrakow/ik_llama.cpp@8337e4cd ggml/src/ggml.c row_meta_size"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightType:
+    """Weights packed in blocks along a row, and what comes on top of the blocks."""
+
+    name: str
+    block_weights: int
+    block_bytes: int
+    row_bytes: int = 0  # a scale kept once a row
+    tensor_bytes: int = 0  # a tail kept once a tensor
+    source: str = _GGML
+    formula: Callable[[int, int], int] | None = None  # bytes of (cols, rows) that no block can state
+
+    @property
+    def bits_per_weight(self) -> Fraction:
+        """Bits of the blocks alone, without what is kept a row or a tensor."""
+        return Fraction(8 * self.block_bytes, self.block_weights)
+
+
+def tensor_bytes(weight_type: WeightType, cols: int, rows: int, count: int = 1) -> int:
+    """Bytes of ``count`` stacked matrices of ``rows`` rows, as a file stores them.
+
+    A row ends in a whole block. Alignment between tensors belongs to the
+    container and is not counted.
+    """
+    if weight_type.formula is not None:
+        return count * weight_type.formula(cols, rows)
+    blocks = -(-cols // weight_type.block_weights)
+    row = blocks * weight_type.block_bytes + weight_type.row_bytes
+    return count * rows * row + weight_type.tensor_bytes
+
+
+def block_overhead_bits(block_weights: int, scale_bits: int) -> Fraction:
+    """Bits per weight that one scale of ``scale_bits`` for every block costs.
+
+    The generic rule of block quantization: 64 weights of 4 bits that share
+    an FP32 scale take 4 + 32/64 = 4.5 bits each.
+    """
+    return Fraction(scale_bits, block_weights)
+
+
+def find_type(name: str) -> WeightType:
+    """The type of that exact name, or UnknownName."""
+    try:
+        return WEIGHT_TYPES[name]
+    except KeyError:
+        raise UnknownName(f"no weight type is called {name!r}", "see: fitcheck formats") from None
+
+
+def _tl2(cols: int, rows: int) -> int:
+    """Three weights in five bits, but 256 columns of every row at two bits each.
+
+    The file always counts 256 leftover columns, whatever the kernel's tile.
+    Divisions truncate one after the other, as in the engine's C; the sum is
+    rounded up to 32 bytes and a 32-byte tail holds the scale.
+    """
+    packed = (cols - 256) * rows // 3 * 5 // 8 + 256 * rows // 2 * 4 // 8
+    return -(-packed // 32) * 32 + 32
+
+
+def _grouped(extra_bytes_per_col: int) -> Callable[[int, int], int]:
+    """Four-bit weights; an FP16 scale and a four-bit zero for 128 inputs of each output."""
+
+    def size(cols: int, rows: int) -> int:
+        groups = -(-cols // 128)
+        return (cols * rows + groups * rows) // 2 + groups * rows * 2 + cols * extra_bytes_per_col
+
+    return size
+
+
+def _exl2_head(cols: int, rows: int) -> int:
+    """Six bits a weight in groups of 128 inputs, with 4-bit scales a group.
+
+    total_bits() of exllamav2: the weights, 16 + 32 bits a group, 4 bits a
+    group and output, 32 bits an input for the permutation.
+    """
+    groups = -(-cols // 128)
+    bits = cols * rows * 6 + groups * (16 + 32) + groups * rows * 4 + cols * 32
+    return -(-bits // 8)
+
+
+def exl2(bits_per_weight: Fraction) -> WeightType:
+    """An EXL2 matrix at a chosen average, which already counts its scales.
+
+    The optimiser mixes 2 to 8 bit groups until the whole meets the average.
+    """
+    name = f"EXL2-{float(bits_per_weight)}bpw"
+    eighths = bits_per_weight * 64 / 8
+    if eighths.denominator != 1:
+        raise UnknownName(f"no EXL2 average of {bits_per_weight} bits", "choose a multiple of 1/8 bit")
+    return WeightType(name, 64, int(eighths), source="turboderp-org/exllamav2@da07facd conversion/qparams.py")
+
+
+_ROWS = (
+    WeightType("F32", 1, 4),
+    WeightType("F16", 1, 2),
+    WeightType("BF16", 1, 2),
+    WeightType("Q1_0", 128, 18),
+    WeightType("Q2_0", 64, 18),
+    WeightType("Q4_0", 32, 18),
+    WeightType("Q4_1", 32, 20),
+    WeightType("Q5_0", 32, 22),
+    WeightType("Q5_1", 32, 24),
+    WeightType("Q8_0", 32, 34),
+    WeightType("MXFP4", 32, 17),
+    WeightType("NVFP4", 64, 36),
+    WeightType("Q2_K", 256, 84),
+    WeightType("Q3_K", 256, 110),
+    WeightType("Q4_K", 256, 144),
+    WeightType("Q5_K", 256, 176),
+    WeightType("Q6_K", 256, 210),
+    WeightType("IQ1_S", 256, 50),
+    WeightType("IQ1_M", 256, 56),
+    WeightType("IQ2_XXS", 256, 66),
+    WeightType("IQ2_XS", 256, 74),
+    WeightType("IQ2_S", 256, 82),
+    WeightType("IQ3_XXS", 256, 98),
+    WeightType("IQ3_S", 256, 110),
+    WeightType("IQ4_NL", 32, 18),
+    WeightType("IQ4_XS", 256, 136),
+    WeightType("TQ1_0", 256, 54),
+    WeightType("TQ2_0", 256, 66),
+    WeightType("I2_S", 4, 1, tensor_bytes=32, source=_BITNET),
+    WeightType("TL1", 4, 1, tensor_bytes=32, source=_BITNET),
+    WeightType("TL2", 24, 5, source=_BITNET, formula=_tl2),
+    WeightType("IQ1_BN", 64, 13, row_bytes=2, source=_IK),
+    WeightType("IQ2_BN", 64, 16, row_bytes=4, source=_IK),
+    WeightType("IQ4_KS", 256, 136, row_bytes=4, source=_IK),
+    WeightType("Q6_0", 32, 26, source=_IK),
+    WeightType("trit5", 5, 1, row_bytes=4, source="five base-3 digits a byte, one FP32 scale a row"),
+    WeightType("INT8", 1, 1, row_bytes=4, source="bitsandbytes Linear8bitLt: one FP32 scale a row"),
+    WeightType("GPTQ-4bit", 2, 1, source="AutoGPTQ QuantLinear buffers: g_idx is int32", formula=_grouped(4)),
+    WeightType("AWQ-4bit", 2, 1, source="AutoAWQ WQLinear_GEMM buffers", formula=_grouped(0)),
+    WeightType("EXL2-head", 64, 48, source="exllamav2 doc/convert.md: head_bits 6", formula=_exl2_head),
+)
+
+WEIGHT_TYPES = {row.name: row for row in _ROWS}

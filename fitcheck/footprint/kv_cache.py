@@ -1,0 +1,135 @@
+"""The KV cache and recurrent state, to the byte, as llama.cpp allocates them.
+
+Rules from src/llama-context.cpp, llama-kv-cache.cpp, llama-kv-cache-iswa.cpp
+and llama-memory-recurrent.cpp of b11434: a slot's context grows to 256 cells,
+windowed layers keep a window and one micro-batch, latent attention keeps no
+values, and recurrent state is F32 whatever the context.
+"""
+
+from typing import NamedTuple
+
+from fitcheck.errors import BadInput, UnknownName
+from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, tensor_bytes
+from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.tensors import Layout, layout
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import FlashAttention
+
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+CELL_PADDING = 256
+
+
+class OwnedCache(NamedTuple):
+    """Layers that keep the same cache: elements of a key and a value row, cells over all slots."""
+
+    layers: int
+    cells: int
+    key: int
+    value: int
+    window: int | None
+    bytes: int
+
+
+def kv_bytes(
+    model: Model,
+    context: int,
+    kv_type: str = "f16",
+    *,
+    slots: int = 1,
+    ubatch: int = 512,
+    flash_attention: FlashAttention = "auto",
+    unified: bool = False,
+) -> int:
+    """Bytes of the KV cache and the recurrent state of ``slots`` sequences.
+
+    ``context`` counts cells over all slots. Each slot has its own part of
+    them, unless the cache is unified (llama-server's default when nobody asks
+    for a number of slots). Raises BadInput or UnknownName.
+    """
+    caches = owned_caches(
+        model,
+        context,
+        kv_type,
+        slots=slots,
+        ubatch=ubatch,
+        flash_attention=flash_attention,
+        unified=unified,
+    )
+    return state_bytes(model, slots) + sum(cache.bytes for cache in caches)
+
+
+def owned_caches(
+    model: Model,
+    context: int,
+    kv_type: str = "f16",
+    *,
+    slots: int = 1,
+    ubatch: int = 512,
+    flash_attention: FlashAttention = "auto",
+    unified: bool = False,
+) -> tuple[OwnedCache, ...]:
+    """The caches that layers keep, equal ones together. Arguments as of kv_bytes."""
+    kind, known = find_kv_type(kv_type), layout(model)
+    _check_type(kind, known, flash_attention)
+    # Without flash attention V is transposed, and padded to the widest layer's.
+    widest = known.widest_value if flash_attention == "off" else 0
+    rows = []
+    for cache, layers in known.caches:
+        if cache.owned:
+            kept = cells(cache, context, slots, ubatch, unified)
+            value = max(cache.value, widest) if cache.value else 0
+            size = tensor_bytes(kind, cache.key, layers * kept) + tensor_bytes(kind, value, layers * kept)
+            rows.append(OwnedCache(layers, kept, cache.key, value, cache.window, size))
+    return tuple(rows)
+
+
+def _check_type(kind: WeightType, known: Layout, flash_attention: FlashAttention) -> None:
+    """Refuse what llama_init_from_model refuses: a block across two heads, blocks of transposed values."""
+    name = kind.name.lower()
+    if kind.block_weights > 1 and flash_attention == "off":
+        raise BadInput(f"{name} values need flash attention", "use --flash-attn on, or --kv-type f16")
+    for cache, _ in known.caches:
+        for width in (cache.key // cache.heads, cache.value // cache.heads):
+            if width % kind.block_weights:
+                raise BadInput(f"blocks of {name} don't divide heads of {width}", "use --kv-type f16")
+
+
+def state_bytes(model: Model, slots: int = 1) -> int:
+    """Bytes of recurrent and convolution state, F32 and one for each slot."""
+    return 4 * layout(model).state_elements * slots
+
+
+def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16") -> int:
+    """Bytes of cache and state that one decode step reads with ``depth`` tokens in the cache.
+
+    A layer that borrows another's cache reads it again.
+    """
+    kind = find_kv_type(kv_type)
+    known = layout(model)
+    total = state_bytes(model)
+    for cache, layers in known.caches:
+        rows = layers * (depth if cache.window is None else min(depth, cache.window))
+        total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
+    return total
+
+
+def cells(cache: Cache, context: int, slots: int, ubatch: int, unified: bool = False) -> int:
+    """Cells a layer keeps, all slots together."""
+    parts = 1 if unified else slots
+    whole = pad_context(max(pad_context(context) // parts, 1))
+    if cache.window is None:
+        return parts * whole
+    reach = cache.window * (slots if unified else 1) + ubatch
+    return parts * pad_context(min(whole, reach))
+
+
+def pad_context(context: int) -> int:
+    """The next multiple of 256 cells."""
+    return -(-context // CELL_PADDING) * CELL_PADDING
+
+
+def find_kv_type(name: str) -> WeightType:
+    """The type of cache elements of that name, or UnknownName."""
+    if name.casefold() not in KV_TYPES:
+        raise UnknownName(f"no KV type is called {name[:40]!r}", f"use one of: {', '.join(KV_TYPES)}")
+    return WEIGHT_TYPES[name.upper()]

@@ -1,0 +1,92 @@
+"""What must be resident: weights, cache, compute buffers, and the engine itself."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from fitcheck.errors import BadInput
+from fitcheck.footprint.assignment import assign, weights_bytes
+from fitcheck.footprint.compute import compute_bytes, runtime_bytes
+from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import FlashAttention, Request
+
+_LONGEST = 1 << 20
+"""Cells to look at where nobody knows how long a context the model takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that must stay in memory for full speed; the total is their sum."""
+
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    runtime_bytes: int
+    total_bytes: int
+
+
+class ReadGroup(NamedTuple):
+    """What one decode step reads in one type."""
+
+    type: str
+    bytes: int
+    weights: int
+    matrices: int  # products of a token, for costs that come once a product
+
+
+class _Choices(NamedTuple):
+    """The part of a request that decides what a context takes."""
+
+    kv_type: str
+    slots: int
+    ubatch: int
+    flash_attention: FlashAttention
+
+
+def footprint(model: Model, format_name: str, request: Request, context: int | None = None) -> Footprint:
+    """The memory of a model in a format, with the request's context unless another is given.
+
+    Raises BadInput where neither says a context, and UnknownName.
+    """
+    context = context or request.context
+    if context is None:
+        raise BadInput("no context was asked for", "say --context 4096")
+    weights = weights_bytes(model, format_name)
+    kv, compute = _context_bytes(model, context, _choices(request))
+    runtime = runtime_bytes(model)
+    return Footprint(weights, kv, compute, runtime, weights + kv + compute + runtime)
+
+
+def max_context(model: Model, format_name: str, request: Request, usable_bytes: int) -> int:
+    """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
+    choices = _choices(request)
+    free = usable_bytes - weights_bytes(model, format_name) - runtime_bytes(model)
+    longest = (model.context_max or _LONGEST) * request.slots // CELL_PADDING
+    return CELL_PADDING * bisect_right(
+        range(1, longest + 1), free, key=lambda step: sum(_context_bytes(model, step * CELL_PADDING, choices))
+    )
+
+
+def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
+    """What one token reads: a row of a looked-up table, the active experts, all else whole."""
+    found: dict[str, list[int]] = {}
+    for typed in assign(model, format_name):
+        tensor, tensors = typed.group.tensor, 0 if typed.group.unused else typed.tensors
+        sums = found.setdefault(typed.type, [0, 0, 0])
+        sums[0] += typed.bytes_read
+        sums[1] += tensor.weights_read * tensors
+        sums[2] += tensor.stack_read * tensors if tensor.rows_read > 1 else 0
+    return tuple(ReadGroup(name, *sums) for name, sums in found.items())
+
+
+@lru_cache(maxsize=65536)
+def _context_bytes(model: Model, context: int, choices: _Choices) -> tuple[int, int]:
+    kv_type, slots, ubatch, flash = choices
+    kv = kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
+    return kv, compute_bytes(model, context, slots=slots, ubatch=ubatch, flash_attention=flash)
+
+
+def _choices(request: Request) -> _Choices:
+    return _Choices(request.kv_type, request.slots, request.ubatch, request.flash_attention)
