@@ -15,11 +15,11 @@ from fitcheck.schema.request import FlashAttention
 
 _F32 = 4
 
-_ENGINE_BYTES = 32 << 20
+ENGINE_BYTES = 32 << 20
 """Code, threads and graphs. Peak RSS less weights, cache and buffers was 24 and
 71 MiB in two measured runs of llama.cpp b11434 with tokenizers of a few MiB."""
 
-_TOKEN_BYTES = 400
+TOKEN_BYTES = 400
 """The tokenizer's tables, a token: b11434 loaded 128256 tokens and 280147 merges
 in 50 MiB more than none, 151936 with 151387 merges in 42, 64000 in 18."""
 
@@ -70,4 +70,4 @@ def _held(scratch: Scratch, spans: dict[int | None, int], flash: bool) -> int:
 
 def runtime_bytes(model: Model) -> int:
     """The engine's code and tables, above all the tokenizer's."""
-    return _ENGINE_BYTES + _TOKEN_BYTES * model.vocab_size
+    return ENGINE_BYTES + TOKEN_BYTES * model.vocab_size

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from fitcheck.footprint.assignment import TypedTensors, assign
+from fitcheck.footprint.assignment import TypedTensors, assign, weights_bytes
+from fitcheck.footprint.compute import ENGINE_BYTES, TOKEN_BYTES
 from fitcheck.footprint.formats import WeightType
 from fitcheck.footprint.kv_cache import find_kv_type, owned_caches, state_bytes
 from fitcheck.footprint.memory import footprint
@@ -20,7 +21,7 @@ _RUNTIME_SOURCE = "peak RSS of llama.cpp less its named buffers, measured"
 def explain(model: Model, format_name: str, request: Request, context: int) -> Explanation:
     """The derivation of ``footprint``; its lines add up to the same total."""
     name = find_format(format_name).name
-    need = footprint(model, name, request, context)
+    need = footprint(model, weights_bytes(model, name), request, context)
     lines = (
         *map(_weights_line, assign(model, name)),
         *_cache_lines(model, request, context),
@@ -32,10 +33,13 @@ def explain(model: Model, format_name: str, request: Request, context: int) -> E
             _COMPUTE_SOURCE,
         ),
         ExplanationLine(
-            "runtime", "engine and tokenizer", f"24 MiB and 400 B × {model.vocab_size} tokens",
-            need.runtime_bytes, _RUNTIME_SOURCE,
+            "runtime",
+            "engine and tokenizer",
+            f"{ENGINE_BYTES >> 20} MiB and {TOKEN_BYTES} B × {model.vocab_size} tokens",
+            need.runtime_bytes,
+            _RUNTIME_SOURCE,
         ),
-    )  # fmt: skip
+    )
     return Explanation(model.name, name, request, lines, need.total_bytes)
 
 

@@ -7,7 +7,6 @@ is the length of a row, that is the input dimension: GGUF's ``ne[0]``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from fitcheck.errors import UnknownName
 
@@ -29,9 +28,9 @@ class WeightType:
     formula: Callable[[int, int], int] | None = None  # bytes of (cols, rows) that no block can state
 
     @property
-    def bits_per_weight(self) -> Fraction:
+    def bits_per_weight(self) -> float:
         """Bits of the blocks alone, without what is kept a row or a tensor."""
-        return Fraction(8 * self.block_bytes, self.block_weights)
+        return 8 * self.block_bytes / self.block_weights
 
 
 def tensor_bytes(weight_type: WeightType, cols: int, rows: int, count: int = 1) -> int:
@@ -47,13 +46,13 @@ def tensor_bytes(weight_type: WeightType, cols: int, rows: int, count: int = 1) 
     return count * rows * row + weight_type.tensor_bytes
 
 
-def block_overhead_bits(block_weights: int, scale_bits: int) -> Fraction:
+def block_overhead_bits(block_weights: int, scale_bits: int) -> float:
     """Bits per weight that one scale of ``scale_bits`` for every block costs.
 
     The generic rule of block quantization: 64 weights of 4 bits that share
     an FP32 scale take 4 + 32/64 = 4.5 bits each.
     """
-    return Fraction(scale_bits, block_weights)
+    return scale_bits / block_weights
 
 
 def find_type(name: str) -> WeightType:
@@ -96,16 +95,16 @@ def _exl2_head(cols: int, rows: int) -> int:
     return -(-bits // 8)
 
 
-def exl2(bits_per_weight: Fraction) -> WeightType:
+def exl2(bits_per_weight: float) -> WeightType:
     """An EXL2 matrix at a chosen average, which already counts its scales.
 
-    The optimiser mixes 2 to 8 bit groups until the whole meets the average.
+    The optimiser mixes groups of 2 to 8 bits until the whole meets the average.
     """
-    name = f"EXL2-{float(bits_per_weight)}bpw"
-    eighths = bits_per_weight * 64 / 8
-    if eighths.denominator != 1:
+    block_bytes = bits_per_weight * 64 / 8
+    if not block_bytes.is_integer():
         raise UnknownName(f"no EXL2 average of {bits_per_weight} bits", "choose a multiple of 1/8 bit")
-    return WeightType(name, 64, int(eighths), source="turboderp-org/exllamav2@da07facd conversion/qparams.py")
+    source = "turboderp-org/exllamav2@da07facd conversion/qparams.py"
+    return WeightType(f"EXL2-{bits_per_weight}bpw", 64, int(block_bytes), source=source)
 
 
 _ROWS = (

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.errors import BadInput
-from fitcheck.footprint.assignment import assign, weights_bytes
+from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.compute import compute_bytes, runtime_bytes
 from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
 from fitcheck.schema.model import Model
@@ -45,24 +45,23 @@ class _Choices(NamedTuple):
     flash_attention: FlashAttention
 
 
-def footprint(model: Model, format_name: str, request: Request, context: int | None = None) -> Footprint:
-    """The memory of a model in a format, with the request's context unless another is given.
+def footprint(model: Model, weights: int, request: Request, context: int | None = None) -> Footprint:
+    """The memory of a model whose weights take so many bytes, with the request's context or another.
 
-    Raises BadInput where neither says a context, and UnknownName.
+    Raises BadInput where neither says a context.
     """
     context = context or request.context
     if context is None:
         raise BadInput("no context was asked for", "say --context 4096")
-    weights = weights_bytes(model, format_name)
     kv, compute = _context_bytes(model, context, _choices(request))
     runtime = runtime_bytes(model)
     return Footprint(weights, kv, compute, runtime, weights + kv + compute + runtime)
 
 
-def max_context(model: Model, format_name: str, request: Request, usable_bytes: int) -> int:
+def max_context(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
     """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
     choices = _choices(request)
-    free = usable_bytes - weights_bytes(model, format_name) - runtime_bytes(model)
+    free = usable_bytes - weights - runtime_bytes(model)
     longest = (model.context_max or _LONGEST) * request.slots // CELL_PADDING
     return CELL_PADDING * bisect_right(
         range(1, longest + 1), free, key=lambda step: sum(_context_bytes(model, step * CELL_PADDING, choices))

@@ -11,8 +11,6 @@ Q4_1 and Q5_1 in the first eighth of them. Rules that hold for every mix
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from fractions import Fraction
 from typing import Literal
 
 from fitcheck.errors import UnknownName
@@ -60,6 +58,8 @@ def find_format(name: str) -> Format:
     """The format of that name, whatever its case, or UnknownName with the nearest."""
     found = FORMATS.get(name) or _BY_PLAIN_NAME.get(wanted := _plain(name))
     if found is None:
+        from difflib import get_close_matches  # noqa: PLC0415 (slow to import, and most names are right)
+
         near = get_close_matches(wanted, _BY_PLAIN_NAME, n=3, cutoff=0)
         names = ", ".join(_BY_PLAIN_NAME[key].name for key in near)
         raise UnknownName(f"no format is called {name[:40]!r}", f"nearest: {names}; all: fitcheck formats")
@@ -101,7 +101,7 @@ def _checkpoint(name: str, description: str, default: str, family: Family, *engi
     return Format(name, description, default, "F16", "F16", family=family, engines=engines, vectors="F16")
 
 
-def _exl2(bits: str) -> Format:
+def _exl2(bits: float) -> Format:
     """EXL2 at a chosen average; its output matrix has 6 bits (head_bits)."""
     name = f"EXL2-{bits}bpw"
     description = f"exllamav2, {bits} bits a weight on average"
@@ -114,7 +114,7 @@ _MOST_BITS: Rule = (("more bits", "Q6_K"),)
 _8_EXPERTS: Rule = (("8 experts", "Q5_K"),)
 _EARLY_5: Rule = (("first eighth", "Q5_K"),)
 _MIDDLE_XXS: Rule = (("middle", "IQ3_XXS"),)
-_EXL2_BITS = ("2.0", "2.25", "2.5", "3.0", "3.5", "4.0", "4.25", "4.5", "5.0", "6.0", "8.0")
+_EXL2_BITS = (2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 4.25, 4.5, 5.0, 6.0, 8.0)
 
 _FORMATS = (
     Format("F32", "full precision", "F32", "F32"),
@@ -272,5 +272,5 @@ _FORMATS = (
 FORMATS: Mapping[str, Format] = {entry.name: entry for entry in _FORMATS}
 _BY_PLAIN_NAME = {_plain(entry.name): entry for entry in _FORMATS}
 TYPES: Mapping[str, WeightType] = WEIGHT_TYPES | {
-    made.name: made for made in (exl2(Fraction(bits)) for bits in _EXL2_BITS)
+    made.name: made for made in (exl2(bits) for bits in _EXL2_BITS)
 }

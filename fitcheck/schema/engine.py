@@ -8,7 +8,7 @@ from fitcheck.schema.machine import Basis, Pages
 Device = Literal["cpu", "gpu"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TypeRate:
     """Weights of a type one core multiplies a second with an ISA, memory aside."""
 
@@ -17,16 +17,30 @@ class TypeRate:
     weights_per_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttentionRate:
-    """Cache elements (keys and values) one core attends to a second."""
+    """Products of a query with cached elements that one core forms a second.
+
+    Each query head meets each cached key and value of its group, so grouped
+    queries cost more products than the cache has elements.
+    """
 
     kv_type: str
     flash_attention: bool
-    elements_per_s: float
+    products_per_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class GpuFamily:
+    """What the engine reaches on GPUs whose name has one of ``words``: whole words, in small letters."""
+
+    words: tuple[str, ...]
+    read_efficiency: float
+    overhead_s_per_layer: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Residual:
     """Measured speed over expected speed: the 10th and 90th percentile of real runs."""
 
@@ -37,7 +51,7 @@ class Residual:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Engine:
     """An engine's own numbers, from its profile file."""
 
@@ -47,7 +61,12 @@ class Engine:
     pages: Pages  # what it reads weights through: a mapped file has 4 KiB pages
     read_efficiency: float  # share of the read bandwidth on such pages it reaches
     overhead_s_per_layer: float  # synchronisation and small operations
+    overhead_s: float = 0.0  # of a token, whatever the model: sampling, starting the graph
+    cell_padding: int = 1  # attention runs over whole multiples of so many cells
+    cache_efficiency: float = 1.0  # share of the bandwidth at which the cache is read
     rates: tuple[TypeRate, ...] = ()
     attention: tuple[AttentionRate, ...] = ()
+    reference: tuple[TypeRate, ...] = ()  # fitcheck's own kernels on the core of the rates
+    families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True

@@ -110,6 +110,7 @@ class Machine:
     bandwidth_basis: Basis = "assumed"
     read_bandwidth: tuple[ReadBandwidth, ...] = ()
     kernel_rates: tuple[KernelRate, ...] = ()
+    core_speed: float | None = None  # one core beside the one engines' rates of its ISA come from
     caches: tuple[Cache, ...] = ()
     numa: tuple[NumaNode, ...] = ()
     gpus: tuple[Gpu, ...] = ()

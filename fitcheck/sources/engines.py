@@ -1,6 +1,6 @@
 """Engine profiles: one TOML file an engine, each figure with its source."""
 
-from fitcheck.schema.engine import AttentionRate, Device, Engine, Residual, TypeRate
+from fitcheck.schema.engine import AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
 from fitcheck.sources.profiles import Table, profile_path, read_toml, stems
 
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
@@ -21,14 +21,26 @@ def _engine(profile: Table, device: Device) -> Engine:
         pages=part.get("pages", "4k"),
         read_efficiency=part["read_efficiency"],
         overhead_s_per_layer=part["overhead_s_per_layer"],
-        rates=tuple(TypeRate(row["type"], row["isa"], row["weights_per_s"]) for row in part.get("rates", ())),
+        overhead_s=part.get("overhead_s", 0.0),
+        cell_padding=part.get("cell_padding", 1),
+        cache_efficiency=part.get("cache_efficiency", 1.0),
+        rates=_rates(part.get("rates", ())),
         attention=tuple(
-            AttentionRate(row["kv_type"], row["flash_attention"], row["elements_per_s"])
+            AttentionRate(row["kv_type"], row["flash_attention"], row["products_per_s"])
             for row in part.get("attention", ())
+        ),
+        reference=_rates(part.get("reference", ())),
+        families=tuple(
+            GpuFamily(tuple(row["words"]), row["read_efficiency"], row["overhead_s_per_layer"], row["source"])
+            for row in part.get("families", ())
         ),
         residuals=tuple(
             Residual(row["basis"], row["low"], row["high"], row["runs"], row["source"])
             for row in part["residuals"]
         ),
-        flash_attention_default=profile.get("flash_attention_default", True),
+        flash_attention_default=part.get("flash_attention_default", True),
     )
+
+
+def _rates(rows: list[Table]) -> tuple[TypeRate, ...]:
+    return tuple(TypeRate(row["type"], row["isa"], row["weights_per_s"]) for row in rows)

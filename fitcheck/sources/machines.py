@@ -72,6 +72,7 @@ def machine_from_table(name: str, table: Table, choice: Choice) -> Machine:
         cores=table.get("cores"),
         threads=table.get("threads"),
         simd=tuple(table.get("simd", ())),
+        core_speed=table.get("core_speed"),
         peak_bandwidth_bytes_per_s=peak,
         bandwidth_bytes_per_s=parse_bandwidth(achieved) if achieved else None,
         bandwidth_basis="profile" if achieved else "spec" if peak else "assumed",

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitcheck.errors import BadInput
 from fitcheck.schema.model import Model
+from fitcheck.schema.weights import FileWeights
 from fitcheck.sources import names
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.profiles import profiles_directory, read_toml
@@ -14,12 +14,13 @@ from fitcheck.sources.profiles import profiles_directory, read_toml
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A Model and how it was found."""
+    """A Model, how it was found, and its weights where they were read."""
 
     model: Model
     resolved_from: str | None = None  # what was typed, where it isn't the model's name
     format: str | None = None  # a weight format the name carried: ``qwen3:32b-q4_K_M``
     reason: str | None = None  # why a bare size stands for this model
+    file: FileWeights | None = None  # what a file of weights holds, where one was named
 
 
 _SIZE = re.compile(r"\d+(?:\.\d+)?b", re.IGNORECASE)
@@ -49,7 +50,7 @@ def resolve(text: str) -> Resolution:
     """
     for matches, load in LOADERS:
         if matches(text):
-            return Resolution(load(text), resolved_from=text)
+            return load(text)
     return _from_catalogue(names.checked(text, "models"))
 
 
@@ -86,14 +87,19 @@ def _is_gguf(text: str) -> bool:
     return text.lower().endswith(".gguf")
 
 
-def _no_gguf(text: str) -> Model:
-    raise BadInput(f"{text}: GGUF files can't be read yet", "name the model instead: fitcheck models")
+def _load_gguf(text: str) -> Resolution:
+    from fitcheck.sources.gguf_file import read_gguf  # noqa: PLC0415  (names don't need it)
+    from fitcheck.sources.gguf_model import model_of  # noqa: PLC0415
+    from fitcheck.sources.gguf_weights import file_weights  # noqa: PLC0415
+
+    gguf = read_gguf(Path(text).expanduser())
+    return Resolution(model_of(gguf), text, file=file_weights(gguf))
 
 
-def _load_config(text: str) -> Model:
+def _load_config(text: str) -> Resolution:
     from fitcheck.sources.hf_config import load_config  # noqa: PLC0415  (3 ms that names don't need)
 
-    return load_config(text)
+    return Resolution(load_config(text), text)
 
 
 def _is_config(text: str) -> bool:
@@ -106,8 +112,8 @@ def _is_config(text: str) -> bool:
         return False
 
 
-LOADERS: tuple[tuple[Callable[[str], bool], Callable[[str], Model]], ...] = (
-    (_is_gguf, _no_gguf),
+LOADERS: tuple[tuple[Callable[[str], bool], Callable[[str], Resolution]], ...] = (
+    (_is_gguf, _load_gguf),
     (_is_config, _load_config),
 )
-"""Ways to get a Model from a file, tried in this order before the catalogue."""
+"""Ways to read a file, tried in this order before the catalogue."""

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
+from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.memory import footprint, max_context, read_groups
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import repacked_bytes
@@ -27,12 +28,15 @@ BYTES = st.integers(0, 64 * GIB)
 def test_the_headline_is_not_true(llama_70b):
     """No packing of a 70B model that keeps its vocabulary leaves room in 16 GiB less 2 for the system."""
     request = Request(context=4096)
-    smallest = min(footprint(llama_70b, name, request).total_bytes for name in ("TQ1_0", "TL2", "trit5"))
+    smallest = min(
+        footprint(llama_70b, weights_bytes(llama_70b, name), request).total_bytes
+        for name in ("TQ1_0", "TL2", "trit5")
+    )
     assert smallest > 14 * GIB
 
 
 def test_q4_k_m_of_a_70b_model_fits_64_gib(llama_70b):
-    need = footprint(llama_70b, "Q4_K_M", Request(context=4096))
+    need = footprint(llama_70b, weights_bytes(llama_70b, "Q4_K_M"), Request(context=4096))
     assert need.weights_bytes == 42512531712
     assert need.kv_bytes == 1342177280
     assert need.total_bytes < 42 * GIB
@@ -40,53 +44,62 @@ def test_q4_k_m_of_a_70b_model_fits_64_gib(llama_70b):
 
 def test_a_context_must_be_named(llama_70b):
     with pytest.raises(BadInput, match="context"):
-        footprint(llama_70b, "Q4_0", Request())
-    asked = footprint(llama_70b, "Q4_0", Request(context=512))
-    assert asked == footprint(llama_70b, "Q4_0", Request(), 512)
+        footprint(llama_70b, weights_bytes(llama_70b, "Q4_0"), Request())
+    asked = footprint(llama_70b, weights_bytes(llama_70b, "Q4_0"), Request(context=512))
+    assert asked == footprint(llama_70b, weights_bytes(llama_70b, "Q4_0"), Request(), 512)
 
 
 def test_no_context_fits_where_weights_do_not(llama_70b):
-    assert max_context(llama_70b, "F16", Request(), 100 * GIB) == 0
+    assert max_context(llama_70b, weights_bytes(llama_70b, "F16"), Request(), 100 * GIB) == 0
 
 
 def test_no_context_is_longer_than_the_model_takes(llama_70b):
-    assert max_context(llama_70b, "Q4_K_M", Request(), 1000 * GIB) == 131072
-    assert max_context(llama_70b, "Q4_K_M", Request(slots=4), 1000 * GIB) == 4 * 131072
+    assert max_context(llama_70b, weights_bytes(llama_70b, "Q4_K_M"), Request(), 1000 * GIB) == 131072
+    assert (
+        max_context(llama_70b, weights_bytes(llama_70b, "Q4_K_M"), Request(slots=4), 1000 * GIB) == 4 * 131072
+    )
 
 
 @given(MODELS, NAMES, REQUESTS, st.integers(1, 100_000))
 def test_parts_add_up_to_the_total(model, form, request, context):
-    need = footprint(model, form, request, context)
+    need = footprint(model, weights_bytes(model, form), request, context)
     assert need.total_bytes == need.weights_bytes + need.kv_bytes + need.compute_bytes + need.runtime_bytes
     assert min(need.weights_bytes, need.compute_bytes, need.runtime_bytes) > 0
 
 
 @given(MODELS, NAMES, REQUESTS, st.integers(1, 100_000), st.integers(0, 100_000))
 def test_more_context_never_needs_less_memory(model, form, request, context, more):
-    less = footprint(model, form, request, context).total_bytes
-    assert footprint(model, form, request, context + more).total_bytes >= less
+    less = footprint(model, weights_bytes(model, form), request, context).total_bytes
+    assert footprint(model, weights_bytes(model, form), request, context + more).total_bytes >= less
 
 
 @given(MODELS, NAMES, REQUESTS, BYTES)
 def test_the_longest_context_fits_and_one_more_step_does_not(model, form, request, usable):
-    longest = max_context(model, form, request, usable)
+    longest = max_context(model, weights_bytes(model, form), request, usable)
     assert longest % 256 == 0
     if longest:
-        assert footprint(model, form, request, longest).total_bytes <= usable
+        assert footprint(model, weights_bytes(model, form), request, longest).total_bytes <= usable
     if longest + 256 <= (model.context_max or 1 << 20) * request.slots:
-        assert footprint(model, form, request, longest + 256).total_bytes > usable
+        assert footprint(model, weights_bytes(model, form), request, longest + 256).total_bytes > usable
 
 
 @given(MODELS, NAMES, REQUESTS, BYTES, BYTES)
 def test_more_memory_never_holds_a_shorter_context(model, form, request, one, other):
     less, more = sorted((one, other))
-    assert max_context(model, form, request, less) <= max_context(model, form, request, more)
+    assert max_context(model, weights_bytes(model, form), request, less) <= max_context(
+        model, weights_bytes(model, form), request, more
+    )
 
 
 def test_a_step_of_a_70b_model_reads_all_but_the_embedding(llama_70b):
     read = sum(group.bytes for group in read_groups(llama_70b, "Q8_0"))
     table, row = 128256 * 8192 * 34 // 32, 8192 * 34 // 32
-    assert read == footprint(llama_70b, "Q8_0", Request(context=256)).weights_bytes - table + row
+    assert (
+        read
+        == footprint(llama_70b, weights_bytes(llama_70b, "Q8_0"), Request(context=256)).weights_bytes
+        - table
+        + row
+    )
 
 
 def test_repacked_copies_are_those_llama_cpp_made():
@@ -112,8 +125,8 @@ def test_all_formats_of_a_model_take_a_few_milliseconds(make_llama):
     def seconds(model):
         start = process_time()
         for name in FORMATS:
-            footprint(model, name, request)
-            max_context(model, name, request, 64 * GIB)
+            footprint(model, weights_bytes(model, name), request)
+            max_context(model, weights_bytes(model, name), request, 64 * GIB)
         return process_time() - start
 
     assert min(seconds(make_llama(80, name=f"fresh {n}")) for n in range(5)) < 0.012

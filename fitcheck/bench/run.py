@@ -1,0 +1,73 @@
+"""A whole benchmark run: kernels, the bandwidth beside them, the environment."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from fitcheck import __version__
+from fitcheck.bench.kernels import Progress, measure_kernels
+from fitcheck.schema.machine import KernelRate, Machine
+from fitcheck.schema.measurement import Benchmark
+
+# The C names of the kernels' formats, and the weight types they are.
+TYPE_OF_KERNEL = {
+    "trit5": "trit5",
+    "i2_s": "I2_S",
+    "tq1_0": "TQ1_0",
+    "tq2_0": "TQ2_0",
+    "q4_k": "Q4_K",
+    "q6_k": "Q6_K",
+    "q8_0": "Q8_0",
+    "f16": "F16",
+    "bf16": "BF16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRun:
+    """What to print, and what to keep for predictions."""
+
+    benchmark: Benchmark
+    rates: tuple[KernelRate, ...]
+
+
+def run_benchmark(
+    machine: Machine,
+    formats: Sequence[str],
+    threads: int | None,
+    buffer_bytes: int,
+    progress: Progress | None = None,
+) -> BenchmarkRun:
+    """Measure the kernels on huge pages with ``threads`` threads (all where None)."""
+    threads = threads or machine.threads or 1
+    kernels = measure_kernels(formats, threads, buffer_bytes, progress=progress)
+    benchmark = Benchmark(
+        machine=machine.name,
+        threads=threads,
+        pages="huge",
+        read_bandwidth_bytes_per_s=median(rate for kernel in kernels for rate in kernel.raw_read),
+        kernels=kernels,
+        environment=environment(machine),
+    )
+    rates = tuple(
+        KernelRate(
+            TYPE_OF_KERNEL[kernel.format], kernel.isa, kernel.cached_weights_per_s_per_core, "measured"
+        )
+        for kernel in kernels
+    )
+    return BenchmarkRun(benchmark, rates)
+
+
+def environment(machine: Machine) -> dict[str, str]:
+    """What a figure depends on beside the code; unknown parts are left out."""
+    found = {
+        "fitcheck": __version__,
+        "cpu": machine.cpu,
+        "system": f"{platform.system()} {platform.release()}",
+        "governor": machine.system.governor if machine.system else None,
+        "huge_pages": machine.system.transparent_huge_pages if machine.system else None,
+        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else None,
+    }
+    return {name: text for name, text in found.items() if text}

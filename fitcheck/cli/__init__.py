@@ -1,0 +1,1 @@
+"""The command line: parse, ask the adapters, plan, render. One file a command."""

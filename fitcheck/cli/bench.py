@@ -1,0 +1,48 @@
+"""fitcheck bench: packed kernels beside the read bandwidth."""
+
+import sys
+
+import click
+
+from fitcheck.cli.options import format_option, json_option, threads_option
+from fitcheck.errors import BadInput
+
+
+@click.command()
+@format_option
+@threads_option
+@json_option
+def command(formats: tuple[str, ...], threads: int | None, as_json: bool) -> int:
+    """Check each packed kernel against the scalar one, then time it.
+
+    Each round reads the packed bytes plainly and then multiplies by them:
+    the share says how much of the read bandwidth the kernel reaches. What one
+    core does from its cache is kept, and predictions use it.
+    """
+    from fitcheck.bench import native  # noqa: PLC0415
+    from fitcheck.bench.run import run_benchmark  # noqa: PLC0415
+    from fitcheck.probe import probe_machine  # noqa: PLC0415
+    from fitcheck.probe.cache import remember  # noqa: PLC0415
+    from fitcheck.probe.machine import buffer_bytes  # noqa: PLC0415
+    from fitcheck.render.progress import progress_bar  # noqa: PLC0415
+
+    known = native.formats()
+    chosen = tuple(name.lower() for name in formats) or known
+    if unknown := [name for name in chosen if name not in known]:
+        raise BadInput(f"no packed kernel for {unknown[0]!r}", f"choose from {', '.join(known)}")
+    machine = probe_machine()
+    with progress_bar("timing kernels", sys.stderr) as advance:
+        result = run_benchmark(machine, chosen, threads, buffer_bytes(machine), advance)
+    kept = {rate.format: rate for rate in (*machine.kernel_rates, *result.rates)}
+    note = remember(machine, kernel_rates=kept.values())
+    if as_json:
+        from fitcheck.render.json import bench_json  # noqa: PLC0415
+
+        click.echo(bench_json(result.benchmark))
+    else:
+        from fitcheck.render.bench import print_benchmark  # noqa: PLC0415
+
+        print_benchmark(result.benchmark, sys.stdout)
+    if note:
+        click.echo(f"fitcheck: {note}", err=True)
+    return 0

@@ -1,0 +1,126 @@
+"""Options that several commands share, and the Machine and Request they make."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from fitcheck.errors import BadInput
+from fitcheck.footprint.kv_cache import KV_TYPES
+from fitcheck.schema.machine import Machine
+from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _option(
+    name: str, metavar: str, parse: Callable[[str], Any], help: str, default: str | None = None
+) -> Callable[[Command], Command]:
+    """An option whose text one of the functions of units.py parses."""
+
+    def convert(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+        return None if text is None else parse(text)
+
+    return click.option(name, metavar=metavar, callback=convert, default=default, help=help)
+
+
+def _parse_reserve(text: str) -> int:
+    return 0 if text.strip() in ("0", "none") else parse_capacity(text)
+
+
+def _parse_depth(text: str) -> int:
+    return 0 if text.strip() == "0" else parse_tokens(text)
+
+
+ram_option = _option(
+    "--ram", "SIZE", parse=parse_capacity, help="RAM in GiB: 16, 16G, 16GB and 16GiB are the same."
+)
+bandwidth_option = _option(
+    "--bandwidth", "GB/S", parse=parse_bandwidth, help="Bandwidth that reads of memory achieve, in GB/s."
+)
+reserve_option = _option(
+    "--reserve", "SIZE", parse=_parse_reserve, help="Memory left to the operating system (0 for none)."
+)
+context_option = _option(
+    "--context", "TOKENS", parse=parse_tokens, help="Tokens of context to plan for: 4096 or 4k."
+)
+depth_option = _option(
+    "--depth", "TOKENS", parse=_parse_depth, default="0", help="Tokens in the cache when speed is asked for."
+)
+kv_type_option = click.option(
+    "--kv-type", type=click.Choice(KV_TYPES, case_sensitive=False), default="f16", show_default=True,
+    help="The type of the KV cache.",
+)  # fmt: skip
+format_option = click.option(
+    "--format", "formats", multiple=True, metavar="FORMAT", help="This weight format only (may be repeated)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+threads_option = click.option("--threads", type=click.IntRange(1, 4096), help="Threads that decode.")
+
+
+def machine_options(command: Command) -> Command:
+    """--machine and what overrides it, one thing each."""
+    for option in reversed(
+        (
+            click.option(
+                "--machine", "machine_name", metavar="NAME", help="A machine of the catalogue, not this one."
+            ),
+            ram_option,
+            bandwidth_option,
+            threads_option,
+            click.option(
+                "--simd", metavar="LIST", help="SIMD features, for example avx2 or avx2,avx512vnni."
+            ),
+            reserve_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def machine_from(
+    machine_name: str | None, ram: int | None, bandwidth: float | None, threads: int | None, simd: str | None
+) -> Machine:
+    """The probed machine, or the named one, with what was typed put in its place."""
+    machine = _base(machine_name)
+    if ram is not None:
+        # An imagined size: what is free now and a container's limit don't apply.
+        machine = _override(machine, "ram", ram_bytes=ram, available_bytes=None, limit_bytes=None, numa=())
+    if bandwidth is not None:
+        machine = _override(machine, "bandwidth", bandwidth_bytes_per_s=bandwidth, bandwidth_basis="spec")
+    if threads is not None:
+        cores = threads if threads > (machine.threads or 0) else machine.cores
+        machine = _override(machine, "threads", threads=threads, cores=cores)
+    if simd is not None:
+        # Rates measured with other instructions say nothing about these.
+        machine = _override(machine, "simd", simd=_features(simd), kernel_rates=())
+    return machine
+
+
+def _base(name: str | None) -> Machine:
+    if name is not None:
+        from fitcheck.sources.machines import find_machine  # noqa: PLC0415
+
+        return find_machine(name)
+    from fitcheck.probe import probe_machine  # noqa: PLC0415
+
+    return probe_machine()
+
+
+def _override(machine: Machine, what: str, **changes: Any) -> Machine:
+    return replace(machine, overrides=(*machine.overrides, what), **changes)
+
+
+def _features(text: str) -> tuple[str, ...]:
+    """Feature names, with or without their underscores: avx512vnni is avx512_vnni."""
+    from fitcheck.probe.simd import FEATURES  # noqa: PLC0415
+
+    known = {feature.replace("_", ""): feature for feature in FEATURES}
+    typed = [
+        part.strip().lower().replace("-", "").replace("_", "") for part in text.split(",") if part.strip()
+    ]
+    unknown = [feature for feature in typed if feature not in known]
+    if unknown or not typed:
+        raise BadInput(f"{(unknown or [text])[0]!r} is no SIMD feature", f"choose from {', '.join(FEATURES)}")
+    return tuple(known[feature] for feature in typed)

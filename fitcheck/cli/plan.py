@@ -1,0 +1,73 @@
+"""fitcheck MODEL: every weight format of a model on a machine."""
+
+import sys
+from typing import Any
+
+import click
+
+from fitcheck.cli.options import (
+    context_option,
+    depth_option,
+    format_option,
+    json_option,
+    kv_type_option,
+    machine_from,
+    machine_options,
+)
+from fitcheck.planner import find_engine, plan
+from fitcheck.schema.plan import Plan
+from fitcheck.schema.request import Request
+from fitcheck.sources.engines import load_engines
+from fitcheck.sources.resolve import resolve
+
+
+@click.command()
+@click.argument("model")
+@machine_options
+@context_option
+@kv_type_option
+@format_option
+@click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
+@depth_option
+@click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
+@click.option("--ubatch", type=click.IntRange(1, 65536), default=512, help="Tokens of a prefill step [512].")
+@click.option("--slots", type=click.IntRange(1, 256), default=1, help="Sequences served at once [1].")
+@json_option
+def command(model: str, as_json: bool, **options: Any) -> int:
+    """Judge every weight format of MODEL on this machine or another.
+
+    MODEL is a size (70b), a name (qwen3-32b), a tag (llama3.1:70b), a GGUF
+    file, a config.json or a directory with one, or - for a config on stdin.
+    """
+    answer = answer_for(model, **options)
+    if as_json:
+        from fitcheck.render.json import plan_json  # noqa: PLC0415
+
+        click.echo(plan_json(answer))
+    else:
+        from fitcheck.render.table import print_plan  # noqa: PLC0415
+
+        print_plan(answer, sys.stdout)
+    return 0 if any(row.fits != "no" for row in answer.plans) else 1
+
+
+def answer_for(model: str, **options: Any) -> Plan:
+    """The Plan for what was typed: find the model and the machine, and judge."""
+    found = resolve(model)
+    engines = load_engines()
+    machine = machine_from(
+        options["machine_name"], options["ram"], options["bandwidth"], options["threads"], options["simd"]
+    )
+    request = Request(
+        context=options["context"],
+        kv_type=options["kv_type"],
+        ubatch=options["ubatch"],
+        slots=options["slots"],
+        depth=options["depth"],
+        flash_attention=options["flash_attn"],
+        engine=find_engine(engines, options["engine"]) if options["engine"] else None,
+        formats=options["formats"] or ((found.format,) if found.format else ()),
+        threads=options["threads"],
+        reserve_bytes=options["reserve"],
+    )
+    return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

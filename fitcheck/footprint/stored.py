@@ -1,0 +1,58 @@
+"""Weights as they are stored: in a format worked out from the shape, or in a file that was read."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fitcheck.footprint.assignment import weights_bytes
+from fitcheck.footprint.memory import ReadGroup, read_groups
+from fitcheck.footprint.mixes import FORMATS, Format, find_format
+from fitcheck.schema.model import Model
+from fitcheck.schema.weights import FileWeights, WeightGroup
+
+
+class Stored(NamedTuple):
+    """What there is to judge: its bytes, what a token reads of them, and who runs it."""
+
+    format: str
+    weights_bytes: int
+    groups: tuple[ReadGroup, ...]
+    engines: tuple[str, ...]
+    ternary: bool
+    arches: tuple[str, ...] = ()  # processors its kernels are written for; empty: any
+    notes: tuple[str, ...] = ()
+
+
+def stored_as(model: Model, format_name: str) -> Stored:
+    """A model in a format. Raises UnknownName."""
+    form = find_format(format_name)
+    groups = read_groups(model, form.name)
+    size = weights_bytes(model, form.name)
+    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches)
+
+
+def stored_in(weights: FileWeights) -> Stored:
+    """A real file, by its own tensor table."""
+    form = FORMATS.get(weights.name, _UNKNOWN)
+    return Stored(
+        weights.name,
+        weights.tensor_bytes,
+        _read(weights.groups),
+        form.engines,
+        form.ternary,
+        form.arches,
+        weights.notes,
+    )
+
+
+# A mix that no rule makes, such as one with types chosen tensor by tensor.
+_UNKNOWN = Format("", "", "")
+
+
+def _read(groups: Iterable[WeightGroup]) -> tuple[ReadGroup, ...]:
+    found: dict[str, list[int]] = {}
+    for group in groups:
+        sums = found.setdefault(group.type, [0, 0, 0])
+        sums[0] += group.bytes_read
+        sums[1] += group.weights_read
+        sums[2] += group.tensors if group.part not in ("embedding", "norm", "prediction") else 0
+    return tuple(ReadGroup(name, *sums) for name, sums in found.items())

@@ -1,0 +1,1 @@
+"""A Plan in; a table or JSON out. Nothing here computes a figure."""

@@ -1,0 +1,47 @@
+"""A benchmark, for people."""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fitcheck.schema.measurement import Benchmark, KernelMeasurement
+from fitcheck.units import GB, gb_per_s
+
+
+def print_benchmark(benchmark: Benchmark, file: TextIO) -> None:
+    console = Console(file=file, highlight=False)
+    console.print(
+        f"{benchmark.machine}, {benchmark.threads} threads, {benchmark.pages} pages; plain reads in the same "
+        f"rounds: {gb_per_s(benchmark.read_bandwidth_bytes_per_s)}"
+    )
+    console.print()
+    console.print(_table(benchmark))
+    if not all(kernel.stable for kernel in benchmark.kernels):
+        console.print(
+            Text("unstable: the rounds disagree by more than a tenth; run again when idle", style="dim")
+        )
+
+
+def _table(benchmark: Benchmark) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("format")
+    table.add_column("kernel")
+    for heading in ("10⁹ weights/s", "GB/s", "of the read", "one core, cached", ""):
+        table.add_column(heading, justify="right")
+    for kernel in benchmark.kernels:
+        table.add_row(*_cells(kernel))
+    return table
+
+
+def _cells(kernel: KernelMeasurement) -> tuple[str, ...]:
+    return (
+        kernel.format,
+        kernel.isa,
+        f"{kernel.weights_per_s / GB:.1f}",
+        f"{kernel.bytes_per_s / GB:.1f}",
+        f"{kernel.share_of_read_bandwidth:.0%}",
+        f"{kernel.cached_weights_per_s_per_core / GB:.1f}",
+        "" if kernel.stable else "unstable",
+    )

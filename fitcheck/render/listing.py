@@ -1,0 +1,74 @@
+"""Lists of models, machines and formats, as tables or JSON."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from fitcheck.schema.machine import Machine
+from fitcheck.units import gb_per_s, gib, tokens
+
+_UNKNOWN = "–"
+Row = Mapping[str, Any]
+
+
+def as_json(kind: str, rows: Sequence[Row]) -> str:
+    """One object: ``fitcheck.<kind>/1`` with the rows under the kind's name."""
+    return json.dumps({"schema": f"fitcheck.{kind}/1", kind: list(rows)}, ensure_ascii=False)
+
+
+def print_models(rows: Iterable[Row], file: TextIO) -> None:
+    table = _table("name", "stands for", "parameters", "active", "layers", "context", "architecture")
+    for row in rows:
+        active = row["active_parameters"]
+        table.add_row(
+            row["name"],
+            row["size"] or "",
+            _billions(row["parameters"]),
+            _billions(active) if active != row["parameters"] else "",
+            str(row["layers"]),
+            tokens(row["context_max"]) if row["context_max"] else _UNKNOWN,
+            row["architecture"] + (", ternary" if row["trained_ternary"] else ""),
+        )
+    _print(table, file)
+
+
+def print_machines(machines: Iterable[Machine], file: TextIO) -> None:
+    table = _table("name", "memory", "peak", "reads", "basis")
+    for machine in machines:
+        card = machine.gpus[0] if machine.gpus and not machine.ram_bytes else None
+        memory = card.vram_bytes if card else machine.ram_bytes
+        peak = card.bandwidth_bytes_per_s if card else machine.peak_bandwidth_bytes_per_s
+        reads = machine.bandwidth_bytes_per_s
+        table.add_row(
+            machine.name,
+            gib(memory, 0) if memory else _UNKNOWN,
+            gb_per_s(peak) if peak else _UNKNOWN,
+            gb_per_s(reads) if reads else _UNKNOWN,
+            machine.bandwidth_basis if reads else "",
+        )
+    _print(table, file)
+
+
+def print_formats(rows: Iterable[Row], file: TextIO) -> None:
+    table = _table("name", "family", "runs on", "about")
+    for row in rows:
+        table.add_row(row["name"], row["family"], ", ".join(row["engines"]), row["description"])
+    _print(table, file)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=number == 0)
+    return table
+
+
+def _print(table: Table, file: TextIO) -> None:
+    Console(file=file, highlight=False).print(table)
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"

@@ -1,0 +1,45 @@
+"""A verification, for people: predicted, measured, and how far apart."""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fitcheck.schema.measurement import Verification
+from fitcheck.units import gb, gb_per_s, gib, rate, tokens
+
+
+def print_verification(result: Verification, file: TextIO) -> None:
+    console = Console(file=file, highlight=False)
+    console.print(
+        f"{result.model} in {result.format}, {_layers(result)}, {result.threads} threads, {result.isa}, "
+        f"{tokens(result.depth)} of {tokens(result.context)} cells filled"
+    )
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right", style="bold")
+    for label, text in _figures(result):
+        grid.add_row(label, text)
+    console.print(grid)
+    for note in result.notes:
+        console.print(Text(note, style="dim"))
+
+
+def _layers(result: Verification) -> str:
+    if result.layers_run == result.layers_total:
+        return f"all {result.layers_total} layers"
+    return f"{result.layers_run} of {result.layers_total} layers (time scaled up to all)"
+
+
+def _figures(result: Verification) -> tuple[tuple[str, str], ...]:
+    return (
+        ("predicted", f"{rate(result.predicted_tokens_per_s)} tokens/s"),
+        ("measured", f"{rate(result.measured_tokens_per_s)} tokens/s"),
+        ("error of the prediction", f"{result.error:+.1%}"),
+        ("read by each token", gb(result.bytes_per_token)),
+        ("plain reads in the same rounds", gb_per_s(result.read_bandwidth_bytes_per_s)),
+        ("share of them reached", f"{result.share_of_read_bandwidth:.0%}"),
+        ("resident", gib(result.resident_bytes)),
+        ("rounds", str(len(result.raw))),
+    )

@@ -1,0 +1,87 @@
+"""The inverse question: what must a machine have for this model at this speed?
+
+Pure, like the planner. A requirement turns the speed model round; candidates
+are found by planning for each machine, so both agree with every other answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from fitcheck.budget import least_memory
+from fitcheck.errors import BadInput
+from fitcheck.footprint.kv_cache import kv_read_bytes
+from fitcheck.footprint.memory import footprint
+from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.stored import Stored, stored_as
+from fitcheck.planner import context_for, plan
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
+from fitcheck.schema.requirement import Candidate, Needs, Requirement
+
+
+def needs(
+    model: Model,
+    request: Request,
+    tokens_per_s: float,
+    engines: Sequence[Engine],
+    machines: Iterable[Machine] = (),
+) -> Needs:
+    """Requirements of each format that a CPU engine runs, and machines that meet one.
+
+    ``machines`` are judged by the best format they run at the wished speed.
+    Raises BadInput for a speed that is none.
+    """
+    if not tokens_per_s > 0:
+        raise BadInput("a speed must be more than nothing", "for example --speed 5")
+    request = replace(request, context=context_for(model, request))
+    by_name = {engine.name: engine for engine in engines if engine.device == "cpu"}
+    formats = [stored_as(model, name) for name in request.formats or FORMATS]
+    runnable = [(stored, by_name[stored.engines[0]]) for stored in formats if stored.engines[0] in by_name]
+    return Needs(
+        model.name,
+        request.context or 0,
+        request.depth,
+        tokens_per_s,
+        tuple(_requirement(model, request, tokens_per_s, stored, engine) for stored, engine in runnable),
+        tuple(_candidates(model, request, tokens_per_s, engines, machines)),
+    )
+
+
+def _requirement(model: Model, request: Request, wish: float, stored: Stored, engine: Engine) -> Requirement:
+    need = footprint(model, stored.weights_bytes, request)
+    return Requirement(
+        stored.format,
+        engine.name,
+        need.total_bytes,
+        least_memory(need.total_bytes, request),
+        _bandwidth(model, request, wish, sum(group.bytes for group in stored.groups), engine),
+        wish * sum(group.weights for group in stored.groups),
+        stored.ternary and not model.trained_ternary,
+    )
+
+
+def _bandwidth(
+    model: Model, request: Request, wish: float, weights_bytes: int, engine: Engine
+) -> float | None:
+    """Read bandwidth at which memory alone allows the wish; cores must keep up."""
+    left_s = 1 / wish - engine.overhead_s_per_layer * len(model.layers)
+    if left_s <= 0:
+        return None
+    cache_bytes = kv_read_bytes(model, request.depth, request.kv_type)
+    return (weights_bytes / engine.read_efficiency + cache_bytes) / left_s
+
+
+def _candidates(
+    model: Model, request: Request, wish: float, engines: Sequence[Engine], machines: Iterable[Machine]
+) -> Iterable[Candidate]:
+    for machine in machines:
+        try:
+            answer = plan(model, machine, request, engines)
+        except BadInput:  # a machine sold without memory: nothing to judge
+            continue
+        rows = [row for row in answer.plans if row.fits != "no" and not row.needs_native_training]
+        fast = [row for row in rows if row.decode_tokens_per_s and row.decode_tokens_per_s.expected >= wish]
+        if fast:
+            yield Candidate(machine.name, max(fast, key=lambda row: row.bits_per_weight))

@@ -1,0 +1,141 @@
+"""A GGUF file's bytes by type and part, and how many of them a decoded token reads."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from math import prod
+
+from fitcheck.schema.weights import FileWeights, Part, WeightGroup
+from fitcheck.sources.gguf_file import GgufFile
+from fitcheck.sources.gguf_layout import Tensor
+from fitcheck.sources.gguf_metadata import Metadata
+from fitcheck.sources.gguf_types import BITNET_TYPES
+
+BLOCK = re.compile(r"blk\.(\d{1,9})\.(.+)", re.DOTALL)
+
+TABLES = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
+
+# Endings of tensors' names behind blk.N., most telling first (llama.cpp b11434, src/llama-arch.cpp).
+_PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
+    (re.compile(r"nextn\."), "prediction"),
+    (re.compile(r".*\.scale"), "other"),
+    (re.compile(r"\w*norm(_\w+)?\.|indexer\.\w*norm|time_mix_ln"), "norm"),
+    (
+        re.compile(r"ffn_\w+_(ch)?exps|ffn_(gate_inp|latent|routed)|exp_probs_b|ffn_(gate|up|down)\.\d"),
+        "experts",
+    ),
+    (re.compile(r"ffn_|channel_mix_"), "ffn"),
+    (re.compile(r"ssm_|shortconv\.|time_mix_"), "state"),
+    (re.compile(r"attn_|indexer"), "attention"),
+)
+_OUTSIDE: tuple[tuple[tuple[str, ...], Part], ...] = (
+    (TABLES, "embedding"),
+    (("output.",), "output"),
+    (("output_norm.", "token_embd_norm.", "per_layer_proj_norm."), "norm"),
+    (("nextn.",), "prediction"),
+)
+# A gated delta net's tensors carry names of attention, in layers without an attn_output.
+_DELTA_NET = ("attn_qkv.", "attn_gate.")
+_DELTA_GATES = (".ssm_ba.weight", ".ssm_beta.weight")
+
+# general.file_type: llama.cpp b11434 include/llama.h enum llama_ftype; the numbers of dashes were dropped
+_FILE_TYPES = """
+F32 F16 Q4_0 Q4_1 - - - Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ2_XXS
+IQ2_XS Q2_K_S IQ3_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ3_M IQ2_S IQ2_M IQ4_XS IQ1_M BF16 - - - TQ1_0 TQ2_0
+MXFP4_MOE NVFP4 Q1_0 Q2_0
+"""
+MIXES = {number: name for number, name in enumerate(_FILE_TYPES.split()) if name != "-"}
+
+# The experts of files from before April 2024, a tensor each.
+_LONE_EXPERT = re.compile(r"blk\.\d+\.ffn_(gate|up|down)\.\d+\.")
+
+
+def file_weights(gguf: GgufFile) -> FileWeights:
+    """The file's own bytes, group by group. Raises BadInput for metadata of the wrong kind."""
+    groups = _grouped(gguf)
+    return FileWeights(
+        name=_mix(gguf),
+        groups=groups,
+        tensor_bytes=sum(group.bytes for group in groups),
+        file_bytes=gguf.file_bytes,
+        notes=gguf.notes,
+    )
+
+
+def part_of(name: str, delta_net: bool = False) -> Part:
+    """What a tensor is for, by its name."""
+    block = BLOCK.fullmatch(name)
+    if block is None:
+        return next((part for starts, part in _OUTSIDE if name.startswith(starts)), "other")
+    if delta_net and block[2].startswith(_DELTA_NET):
+        return "state"
+    return next((part for pattern, part in _PARTS if pattern.match(block[2])), "other")
+
+
+def prediction_blocks(metadata: Metadata) -> range:
+    """The numbers of the layers that only predict further tokens; they come last."""
+    blocks = metadata.number("block_count") or 0
+    return range(blocks - min(metadata.number("nextn_predict_layers") or 0, blocks), blocks)
+
+
+def _grouped(gguf: GgufFile) -> tuple[WeightGroup, ...]:
+    metadata = Metadata(gguf.name, gguf.metadata)
+    read = _Reads(gguf.tensors, metadata)
+    found: dict[tuple[str, Part], list[int]] = {}
+    for tensor in gguf.tensors:
+        part = read.part(tensor)
+        totals = found.setdefault((tensor.type, part), [0] * 5)
+        for index, amount in enumerate((1, tensor.weights, tensor.bytes, *read.of(tensor, part))):
+            totals[index] += amount
+    return tuple(WeightGroup(type_, part, *totals) for (type_, part), totals in found.items())
+
+
+class _Reads:
+    """How much of each tensor a decoded token reads."""
+
+    def __init__(self, tensors: Iterable[Tensor], metadata: Metadata) -> None:
+        names = {tensor.name for tensor in tensors}
+        self._tied = "output.weight" not in names
+        self._unread = prediction_blocks(metadata)
+        self._delta_nets = {
+            name.split(".")[1] for name in names if name.endswith((".ssm_ba.weight", ".ssm_beta.weight"))
+        }
+        self._experts = metadata.number("expert_count") or 0
+        self._active = metadata.number("expert_used_count") or 0
+
+    def part(self, tensor: Tensor) -> Part:
+        block = BLOCK.fullmatch(tensor.name)
+        if block is not None and int(block[1]) in self._unread:
+            return "prediction"
+        return part_of(tensor.name, block is not None and block[1] in self._delta_nets)
+
+    def of(self, tensor: Tensor, part: Part) -> tuple[int, int]:
+        """Weights and bytes."""
+        if part == "prediction":
+            return 0, 0
+        share, whole = self._share(tensor, part)
+        return tensor.weights * share // whole, tensor.bytes * share // whole
+
+    def _share(self, tensor: Tensor, part: Part) -> tuple[int, int]:
+        """One row of a table that is looked up, active of all experts, all of the rest."""
+        if part == "embedding" and not (self._tied and tensor.name == "token_embd.weight"):
+            return 1, prod(tensor.shape[1:])
+        if part == "experts" and self._experts and self._chosen(tensor):
+            return min(self._active, self._experts) or self._experts, self._experts
+        return 1, 1
+
+    def _chosen(self, tensor: Tensor) -> bool:
+        """Whether the tensor is of experts, rather than of the router that chooses among them."""
+        stacked = len(tensor.shape) > 1 and tensor.shape[-1] == self._experts
+        return _LONE_EXPERT.match(tensor.name) is not None or (stacked and "_exps." in tensor.name)
+
+
+def _mix(gguf: GgufFile) -> str:
+    """The mix by the file's own word. bitnet.cpp's numbers mean other mixes; for those, and where
+    the file is silent, the type of most matrices, as llama.cpp guesses it.
+    """
+    matrices = Counter(tensor.type for tensor in gguf.tensors if len(tensor.shape) > 1)
+    usual = max(matrices, key=lambda type_: matrices[type_], default="none")
+    number = gguf.metadata.get("general.file_type")
+    said = MIXES.get(number) if isinstance(number, int) else None
+    return usual if said is None or usual in BITNET_TYPES else said

@@ -1,0 +1,84 @@
+"""A checkpoint's bytes by type and part, and how many of them a decoded token reads."""
+
+import re
+from collections.abc import Iterator
+
+from fitcheck.schema.model import Experts, Model
+from fitcheck.schema.weights import FileWeights, Part, WeightGroup
+from fitcheck.sources.packed_weights import count_weights
+from fitcheck.sources.safetensors_file import Checkpoint
+from fitcheck.sources.safetensors_header import StoredTensor
+
+# Names as transformers has them, most telling first.
+_PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
+    (re.compile(r"(^|\.)mtp[._]"), "prediction"),
+    (re.compile(r"(^|\.)(vision|visual|audio|image|speech|multi_modal_projector|mm_projector)"), "other"),
+    (
+        re.compile(r"(^|\.)(embed_tokens|embed_tokens_per_layer|wte|word_embeddings|tok_embeddings)\."),
+        "embedding",
+    ),
+    (re.compile(r"(^|\.)(lm_head|embed_out)\.|^output\."), "output"),
+    (re.compile(r"\.experts\.|\.(gate|router|shared_expert_gate)\.|\.router_|e_score_correction"), "experts"),
+    (re.compile(r"norm\w*\.(weight|bias)$|\.ln_\w+\."), "norm"),
+    (re.compile(r"\.(linear_attn|mamba|mixer|conv|ssm)\b"), "state"),
+    (re.compile(r"attn|attention"), "attention"),
+    (re.compile(r"mlp|feed_forward|ffn|shared_expert"), "ffn"),
+)
+
+
+def checkpoint_weights(checkpoint: Checkpoint, model: Model | None = None) -> FileWeights:
+    """The checkpoint's own bytes, group by group.
+
+    ``model``, from the config beside it, says how many experts a token takes and
+    whether the output is the embedding table; without it every expert counts as read.
+    """
+    groups = tuple(_groups(checkpoint, _active_share(model)))
+    largest = max(groups, key=lambda group: group.bytes, default=None)
+    return FileWeights(
+        name=largest.type if largest else "none",
+        groups=groups,
+        tensor_bytes=sum(group.bytes for group in groups),
+        file_bytes=checkpoint.file_bytes,
+    )
+
+
+def _groups(checkpoint: Checkpoint, share: tuple[int, int]) -> Iterator[WeightGroup]:
+    counted = count_weights(checkpoint.tensors, checkpoint.quantization)
+    tied = not any(part_of(tensor.name) == "output" for tensor in checkpoint.tensors)
+    found: dict[tuple[str, Part], list[int]] = {}
+    for tensor in checkpoint.tensors:
+        weights, type_ = counted[tensor.name]
+        part = part_of(tensor.name)
+        totals = found.setdefault((type_, part), [0] * 5)
+        read, whole = _read(tensor, part, tied, share)
+        amounts = (1, weights, tensor.bytes, weights * read // whole, tensor.bytes * read // whole)
+        for index, amount in enumerate(amounts):
+            totals[index] += amount
+    for (type_, part), totals in found.items():
+        yield WeightGroup(type_, part, *totals)
+
+
+def parameters(checkpoint: Checkpoint) -> int:
+    """Weights of all tensors, packed ones unpacked; vision and multi-token prediction included."""
+    counted = count_weights(checkpoint.tensors, checkpoint.quantization)
+    return sum(weights for weights, _ in counted.values())
+
+
+def part_of(name: str) -> Part:
+    """What a tensor is for, by its name."""
+    return next((part for pattern, part in _PARTS if pattern.search(name)), "other")
+
+
+def _active_share(model: Model | None) -> tuple[int, int]:
+    ffns = [ffn for layer in model.layers for ffn in layer.ffns] if model else []
+    experts = next((ffn for ffn in ffns if isinstance(ffn, Experts)), None)
+    return (experts.active, experts.count) if experts and experts.count else (1, 1)
+
+
+def _read(tensor: StoredTensor, part: Part, tied: bool, share: tuple[int, int]) -> tuple[int, int]:
+    """The share that a decoded token reads: a row of a table, active experts, nothing of what predicts."""
+    if part == "prediction":
+        return 0, 1
+    if part == "embedding" and not (tied and "embed_tokens_per_layer" not in tensor.name):
+        return 1, max(tensor.shape[0], 1) if tensor.shape else 1
+    return share if ".experts." in tensor.name else (1, 1)

@@ -1,0 +1,1 @@
+"""Seconds: how long one token takes on a machine. Pure functions."""

@@ -1,0 +1,31 @@
+"""Attention: what one decoded token asks of the cache."""
+
+from functools import lru_cache
+from math import ceil
+
+from fitcheck.schema.model import Attention, LatentAttention, Model
+
+
+@lru_cache(maxsize=4096)
+def products(model: Model, depth: int, padding: int = 1) -> int:
+    """Multiplications of queries with keys, and of scores with values, for one token.
+
+    Engines attend to whole blocks of ``padding`` cells, the first one included
+    from the start. A windowed layer sees no further than its window.
+    """
+    return sum(_cells(layer.mixer, depth, padding) * _width(layer.mixer) for layer in model.layers)
+
+
+def _cells(mixer: object, depth: int, padding: int) -> int:
+    window = mixer.window if isinstance(mixer, Attention) else None
+    seen = depth if window is None else min(depth, window)
+    return padding * ceil((seen + (padding > 1)) / padding)
+
+
+def _width(mixer: object) -> int:
+    """Products with one cell: every query head meets its group's key and value."""
+    if isinstance(mixer, Attention):
+        return mixer.heads * (mixer.head_dim + (mixer.value_dim or mixer.head_dim))
+    if isinstance(mixer, LatentAttention):  # the compressed row is both key and value
+        return mixer.heads * (2 * mixer.kv_lora_rank + mixer.rope_head_dim)
+    return 0

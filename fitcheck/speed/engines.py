@@ -1,0 +1,110 @@
+"""An engine's rates translated to a machine: which kernel, how fast, how sure."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from fitcheck.schema.engine import AttentionRate, Engine, Residual, TypeRate
+from fitcheck.schema.machine import Basis, Machine
+
+# The widest kernel family first. An ISA runs what the ones behind it run.
+_ISA_ORDER = ("avx512", "avx2", "neon_dotprod", "neon", "scalar")
+_ISA_OF_FEATURE = {
+    "avx512_vnni": "avx512",
+    "avx512bw": "avx512",
+    "avx2": "avx2",
+    "dotprod": "neon_dotprod",
+    "neon": "neon",
+}
+
+# Cores without a rate of their own, beside AVX2: llama.cpp's K-quant and IQ dots
+# on one M2 core stand at 0.85 to 1.1 of a Zen 4 core's, its AVX-512 build at
+# 1.0 of its AVX2 build (same core, b11434). A Raspberry Pi 400 core, without dot
+# products, does 1.1e9 Q4_K weights/s (1.6 tokens/s of Llama-3.2-3B on four).
+_RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.9, "neon": 0.03, "scalar": 0.02}
+
+
+@dataclass(frozen=True, slots=True)
+class CoreRate:
+    """Weights a second for one core, and where the figure comes from."""
+
+    weights_per_s: float
+    basis: Basis
+
+
+@dataclass(frozen=True, slots=True)
+class GpuShare:
+    """What an engine reaches on a GPU: share of its bandwidth, seconds a layer on top."""
+
+    read_efficiency: float
+    overhead_s_per_layer: float
+
+
+def isa_of(machine: Machine) -> str | None:
+    """The kernel family an engine would pick on this machine; None where unknown."""
+    found = {_ISA_OF_FEATURE[feature] for feature in machine.simd if feature in _ISA_OF_FEATURE}
+    return next((isa for isa in _ISA_ORDER if isa in found), None)
+
+
+def core_rate(engine: Engine, machine: Machine, weight_type: str) -> CoreRate | None:
+    """How fast one core multiplies this type; None where nobody measured it.
+
+    A rate measured on the machine itself counts for the engine whose kernels
+    they are. Then comes the profile's rate for the same ISA, scaled by how
+    this core stands to the profile's, then one scaled from another ISA.
+    """
+    for own in machine.kernel_rates:
+        if engine.name == "fitcheck" and own.format == weight_type:
+            return CoreRate(own.weights_per_s, own.basis)
+    rates = [rate for rate in engine.rates if rate.type == weight_type]
+    if not rates:
+        return None
+    return _for_isa(rates, isa_of(machine), core_speed(engine, machine))
+
+
+def core_speed(engine: Engine, machine: Machine) -> float | None:
+    """A core of this machine beside the one the engine's rates come from; None where nothing tells.
+
+    fitcheck's own kernels, timed on both, are the yardstick: the engine's
+    dots are of the same kind. Otherwise the machine's profile may know.
+    """
+    there = {(rate.type, rate.isa): rate.weights_per_s for rate in engine.reference}
+    ratios = [
+        own.weights_per_s / there[own.format, own.isa]
+        for own in machine.kernel_rates
+        if (own.format, own.isa) in there
+    ]
+    return median(ratios) if ratios else machine.core_speed
+
+
+def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> CoreRate:
+    wanted = isa or "avx2"
+    for rate in rates:
+        if rate.isa == wanted:
+            return CoreRate(rate.weights_per_s * (speed or 1.0), "profile" if isa else "assumed")
+    nearest = rates[0]
+    scale = (speed or 1.0) * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
+    return CoreRate(nearest.weights_per_s * scale, "assumed")
+
+
+def attention_rate(engine: Engine, kv_type: str, flash_attention: bool) -> AttentionRate | None:
+    """The engine's own attention speed for this cache; f16 stands in for the rest."""
+    same = [rate for rate in engine.attention if rate.flash_attention == flash_attention]
+    exact = [rate for rate in same if rate.kv_type == kv_type]
+    return next(iter(exact or same), None)
+
+
+def gpu_share(engine: Engine, gpu_name: str) -> GpuShare:
+    """The engine on GPUs of this family; its general figures where none was measured apart."""
+    name = f" {gpu_name.lower().replace('-', ' ')} "
+    for family in engine.families:
+        if any(f" {words} " in name for words in family.words):
+            return GpuShare(family.read_efficiency, family.overhead_s_per_layer)
+    return GpuShare(engine.read_efficiency, engine.overhead_s_per_layer)
+
+
+def residual(engine: Engine, basis: Basis) -> Residual:
+    """The spread of real runs on this basis; the widest known where none was run."""
+    for row in engine.residuals:
+        if row.basis == basis:
+            return row
+    return min(engine.residuals, key=lambda row: row.low)

@@ -1,0 +1,130 @@
+"""A prediction set beside a run of packed kernels in the very shape of the model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from fitcheck.bench.decode import DecodeRun, Progress, run_decode
+from fitcheck.bench.kernels import cached_rate
+from fitcheck.bench.native import kernel_isa
+from fitcheck.bench.native_decoder import layer_bytes, outside_bytes
+from fitcheck.bench.shape import DecodeShape, decode_shape
+from fitcheck.bench.statistics import ratios
+from fitcheck.errors import BadInput, NotEnoughMemory
+from fitcheck.footprint.kv_cache import kv_read_bytes
+from fitcheck.footprint.memory import ReadGroup, read_groups
+from fitcheck.footprint.mixes import find_format
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
+from fitcheck.schema.measurement import Verification
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
+from fitcheck.speed.decode import Decoder
+from fitcheck.units import MIB, gib
+
+OWN_ENGINE = "fitcheck"
+DEFAULT_CONTEXT = 4096
+DEFAULT_BUDGET_S = 8.0
+
+# Left free beside the weights: vectors, Python itself, and room for whatever
+# else the machine does while it is tested.
+MARGIN_BYTES = 256 * MIB
+
+
+def verify(
+    model: Model,
+    format_name: str,
+    machine: Machine,
+    engines: Sequence[Engine],
+    request: Request,
+    *,
+    budget_s: float = DEFAULT_BUDGET_S,
+    progress: Progress | None = None,
+) -> Verification:
+    """Run decode steps of the model's shape and compare with the prediction.
+
+    The prediction knows the read bandwidth of the very rounds that are timed
+    and what each kernel does from the cache, and nothing of the run itself.
+    Takes all layers where available memory holds them, else as many whole
+    ones as it does; then both figures are for the whole model, with the time
+    of the layers that ran scaled up. Raises BadInput for what has no kernels,
+    NotEnoughMemory where not one layer fits.
+    """
+    name = find_format(format_name).name
+    context = min(request.context or DEFAULT_CONTEXT, model.context_max or DEFAULT_CONTEXT)
+    whole = decode_shape(model, name, context)
+    shape = _fitting(whole, machine)
+    threads = request.threads or machine.threads or 1
+    run = run_decode(shape, threads, request.depth, budget_s, progress)
+    share_run = len(shape.layers) / len(whole.layers)
+    steps = [layers / share_run + output for layers, output in zip(run.layers_s, run.output_s, strict=True)]
+    own = next(engine for engine in engines if engine.name == OWN_ENGINE)
+    groups = [group for group in read_groups(model, name) if _has_kernel(group)]
+    here = _measured_machine(machine, own, groups, threads, run)
+    speed = Decoder(model, groups, here, own, replace(request, threads=threads)).at(request.depth)
+    predicted = speed.tokens_per_s.expected
+    bytes_per_token = sum(g.bytes for g in read_groups(model, name)) + kv_read_bytes(model, request.depth)
+    measured = 1 / median(steps)
+    return Verification(
+        model=model.name,
+        format=name,
+        context=context,
+        depth=request.depth,
+        threads=threads,
+        isa=kernel_isa(whole.layers[0].query.type),
+        layers_run=len(shape.layers),
+        layers_total=len(whole.layers),
+        predicted_tokens_per_s=predicted,
+        measured_tokens_per_s=measured,
+        error=predicted / measured - 1,
+        resident_bytes=run.resident_bytes,
+        read_bandwidth_bytes_per_s=median(run.read_bytes_per_s),
+        share_of_read_bandwidth=median(ratios([bytes_per_token / s for s in steps], run.read_bytes_per_s)),
+        bytes_per_token=bytes_per_token,
+        basis="measured",
+        raw=tuple(steps),
+        raw_read=run.read_bytes_per_s,
+    )
+
+
+def _fitting(shape: DecodeShape, machine: Machine) -> DecodeShape:
+    """The shape with as many whole layers as available memory holds."""
+    free = _free_bytes(machine) - outside_bytes(shape)
+    kept = 0
+    for layer in shape.layers:
+        free -= layer_bytes(shape, layer)
+        if free < 0:
+            break
+        kept += 1
+    if kept == 0:
+        raise NotEnoughMemory(
+            f"not one layer fits in the {gib(_free_bytes(machine))} that are free",
+            "close programs, or choose a smaller model, format or --context",
+        )
+    return replace(shape, layers=shape.layers[:kept])
+
+
+def _free_bytes(machine: Machine) -> int:
+    """What a run may take: never more than is free now, nor than --ram or a limit allows."""
+    known = [size for size in (machine.available_bytes, machine.limit_bytes, machine.ram_bytes) if size]
+    if not known:
+        raise BadInput("nobody knows how much memory is free here", "say how much to use: --ram 8G")
+    return max(0, min(known) - MARGIN_BYTES)
+
+
+def _measured_machine(
+    machine: Machine, own: Engine, groups: Sequence[ReadGroup], threads: int, run: DecodeRun
+) -> Machine:
+    """The machine as this minute shows it: the bandwidth of the rounds, each kernel from the cache."""
+    rates = ((group.type, kernel_isa(group.type), cached_rate(group.type)) for group in groups)
+    return replace(
+        machine,
+        overrides=(),
+        read_bandwidth=(ReadBandwidth(threads, own.pages, median(run.read_bytes_per_s)),),
+        kernel_rates=tuple(KernelRate(name, isa, rate, "measured") for name, isa, rate in rates),
+    )
+
+
+def _has_kernel(group: ReadGroup) -> bool:
+    """Vectors stay F32 and are a thousandth of what is read; no kernel multiplies by them."""
+    return group.type != "F32"

@@ -1,0 +1,161 @@
+/* The vector a matrix is multiplied by: quantised to int8 by its largest
+ * magnitude, and laid out so that each packed byte's digits meet consecutive
+ * bytes of it. */
+#include "platform.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "numeric.h"
+
+enum { ALIGNMENT = 64 };
+
+static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+/* Room for the format that spreads a vector widest: tq1_0, 320 bytes for 256. */
+static int64_t widest(int64_t cols) { return round_up(cols, FC_SUPER) / FC_SUPER * 320 + 320; }
+
+static void *aligned(size_t bytes) {
+    void *p = NULL;
+    if (posix_memalign(&p, ALIGNMENT, (size_t)round_up((int64_t)bytes, ALIGNMENT))) return NULL;
+    memset(p, 0, bytes);
+    return p;
+}
+
+fc_activation *fc_activation_new(int64_t max_cols) {
+    fc_activation *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    size_t n = (size_t)widest(max_cols);
+    a->q = aligned(n);
+    a->f = aligned(n * sizeof(float));
+    a->scale = aligned((n / FC_Q8_BLOCK + 2) * sizeof(float));
+    a->lane_sum = aligned((n / 16 + FC_LANES) * sizeof(int32_t));
+    if (a->q && a->f && a->scale && a->lane_sum) return a;
+    fc_activation_free(a);
+    return NULL;
+}
+
+void fc_activation_free(fc_activation *a) {
+    if (!a) return;
+    free(a->q);
+    free(a->f);
+    free(a->scale);
+    free(a->lane_sum);
+    free(a);
+}
+
+static float largest(const float *x, int64_t n) {
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        float magnitude = fabsf(x[i]);
+        most = magnitude > most ? magnitude : most;
+    }
+    return most;
+}
+
+/* Adding 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits
+ * of the sum: a rounding that every compiler turns into vectors. */
+static int8_t nearest(float x) { return (int8_t)(int32_t)(fc_bits_of_float(x + 0x1.8p23f) - 0x4b400000u); }
+
+static float quantise(const float *x, int64_t n, int8_t *q) {
+    float most = largest(x, n), inverse = most > 0 ? 127.0f / most : 0;
+    for (int64_t i = 0; i < n; i++) q[i] = nearest(x[i] * inverse);
+    return most / 127.0f;
+}
+
+/* ---- the orders --------------------------------------------------------- */
+
+/* Strips of 32 columns that lie at the same bits of 64 bytes side by side: of
+ * each 256 columns, strips 0 4, 1 5, 2 6, 3 7. For i2_s and tq2_0. */
+static void arrange_two_bit(const int8_t *from, int64_t cols, int8_t *to) {
+    for (int64_t c = 0; c < cols; c += 32) {
+        int64_t strip = c / 32 % 8, slot = strip % 4 * 2 + strip / 4;
+        memcpy(to + c / 256 * 256 + slot * 32, from + c, 32);
+    }
+}
+
+/* Of each 128 columns, strips 0 2, 1 3: a q4_k byte holds two strips, and two
+ * runs of 32 bytes make a vector. */
+static void arrange_nibbles(const int8_t *from, int64_t cols, int8_t *to) {
+    for (int64_t c = 0; c < cols; c += 32) {
+        int64_t strip = c / 32 % 4, slot = strip % 2 * 2 + strip / 2;
+        memcpy(to + c / 128 * 128 + slot * 32, from + c, 32);
+    }
+}
+
+/* Whole groups lie as they are; the last has stride t, not 64. */
+static void arrange_trit5(const int8_t *from, int64_t cols, int8_t *to) {
+    int64_t whole = cols / FC_TRIT5_GROUP * FC_TRIT5_GROUP, tail = fc_trit5_tail(cols);
+    memcpy(to, from, (size_t)whole);
+    for (int64_t c = whole, k = 0; c < cols; c += tail, k++)
+        memcpy(to + whole + 64 * k, from + c, (size_t)(cols - c < tail ? cols - c : tail));
+}
+
+/* A block's 52 digit bytes as one vector: 32 bytes with stride 32, 16 with
+ * stride 16, 4 (of four digits) with stride 4. */
+static void arrange_tq1_0(const int8_t *from, int64_t cols, int8_t *to) {
+    for (int64_t block = 0; block < cols / FC_SUPER; block++, from += FC_SUPER, to += 320)
+        for (int k = 0; k < 5; k++) {
+            memcpy(to + 64 * k, from + 32 * k, 32);
+            memcpy(to + 64 * k + 32, from + 160 + 16 * k, 16);
+            if (k < 4) memcpy(to + 64 * k + 48, from + 240 + 4 * k, 4);
+        }
+}
+
+static void arrange_plainly(const int8_t *from, int64_t cols, int8_t *to) {
+    memcpy(to, from, (size_t)cols);
+}
+
+typedef void arrangement(const int8_t *from, int64_t cols, int8_t *to);
+
+static arrangement *const arrange[FC_FORMATS] = {
+    [FC_trit5] = arrange_trit5,    [FC_i2_s] = arrange_two_bit,   [FC_tq1_0] = arrange_tq1_0,
+    [FC_tq2_0] = arrange_two_bit,  [FC_q4_k] = arrange_nibbles,   [FC_q6_k] = arrange_plainly,
+    [FC_q8_0] = arrange_plainly,
+};
+
+/* ---- together ------------------------------------------------------------- */
+
+static int32_t sum_of(const int8_t *q, int64_t n) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += q[i];
+    return sum;
+}
+
+/* Sixteen neighbours to a lane. */
+static void sum_columns(const int8_t *natural, int64_t cols, int32_t *lane_sum) {
+    for (int64_t c = 0; c < cols; c += 16) lane_sum[c / 16] = sum_of(natural + c, 16);
+}
+
+/* What each lane of a vector of 64 bytes meets in the strips of a super-block. */
+static void sum_lanes(const int8_t *q, int64_t blocks, int strips, int32_t *lane_sum) {
+    for (int64_t b = 0; b < blocks; b++, q += 64 * strips)
+        for (int lane = 0; lane < FC_LANES; lane++) {
+            int32_t sum = 0;
+            for (int k = 0; k < strips; k++) sum += sum_of(q + 64 * k + 4 * lane, 4);
+            lane_sum[b * FC_LANES + lane] = sum;
+        }
+}
+
+static int64_t scale_step(fc_activation_kind kind, int64_t cols) {
+    return kind == FC_SCALE_PER_256 ? FC_SUPER : kind == FC_SCALE_PER_32 ? FC_Q8_BLOCK : cols;
+}
+
+void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64_t cols) {
+    fc_activation_kind kind = fc_facts(format)->activation;
+    a->cols = cols;
+    if (kind == FC_FLOATS) {
+        memcpy(a->f, x, (size_t)cols * sizeof *x);
+        return;
+    }
+    /* The floats' room holds the natural order meanwhile. */
+    int8_t *natural = (int8_t *)a->f;
+    int64_t step = scale_step(kind, cols);
+    for (int64_t c = 0; c < cols; c += step) a->scale[c / step] = quantise(x + c, step, natural + c);
+    a->sum = sum_of(natural, cols);
+    memset(a->q, 0, (size_t)widest(cols));
+    arrange[format](natural, cols, a->q);
+    if (format == FC_q4_k || format == FC_q6_k) sum_columns(natural, cols, a->lane_sum);
+    if (format == FC_tq1_0) sum_lanes(a->q, cols / FC_SUPER, 5, a->lane_sum);
+    if (format == FC_tq2_0) sum_lanes(a->q, cols / FC_SUPER, 4, a->lane_sum);
+}

@@ -1,0 +1,70 @@
+/* Kernels over many rows: filling, checking, timing. */
+#include <string.h>
+
+#include "fitcheck.h"
+
+/* Rows are handed out in this step, so that kernels that take several rows at
+ * once meet whole groups in every thread but the last. */
+enum { ROW_STEP = 8 };
+
+typedef struct {
+    fc_format format;
+    uint8_t *data;
+    int64_t rows, cols;
+    uint64_t seed;
+} fill_job;
+
+static void fill_task(void *argument, int thread, int threads) {
+    const fill_job *job = argument;
+    fc_span mine = fc_split(job->rows, ROW_STEP, thread, threads);
+    fc_fill_rows(job->format, job->data, job->cols, mine.begin, mine.end, job->seed);
+}
+
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed) {
+    fill_job job = {format, data, rows, cols, seed};
+    fc_pool_run(pool, fill_task, &job);
+}
+
+typedef struct {
+    fc_pool *pool;
+    fc_gemv *gemv;
+    const fc_matrix *w;
+    const fc_activation *x;
+    int rounds, passes;
+    float *y;
+    double *seconds;
+} gemv_job;
+
+static void gemv_task(void *argument, int thread, int threads) {
+    const gemv_job *job = argument;
+    fc_span mine = fc_split(job->w->rows, ROW_STEP, thread, threads);
+    for (int round = 0; round < job->rounds; round++) {
+        fc_pool_barrier(job->pool, thread);
+        double start = fc_now();
+        for (int pass = 0; pass < job->passes; pass++) job->gemv(job->w, job->x, mine.begin, mine.end, job->y + mine.begin);
+        fc_pool_barrier(job->pool, thread);
+        if (thread == 0) job->seconds[round] = fc_now() - start;
+    }
+}
+
+void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *x, int rounds, int passes, float *y, double *seconds) {
+    gemv_job job = {pool, kernels->gemv[format], w, x, rounds, passes, y, seconds};
+    fc_pool_run(pool, gemv_task, &job);
+}
+
+int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
+                      int64_t row_begin, int64_t row_end) {
+    int64_t differ = 0;
+    /* A few rows at a time, so that results need no allocation; the odd count
+     * also exercises the kernels' left-over rows. */
+    enum { AT_ONCE = 61 };
+    for (int64_t row = row_begin; row < row_end; row += AT_ONCE) {
+        float got[AT_ONCE], want[AT_ONCE];
+        int64_t end = row + AT_ONCE < row_end ? row + AT_ONCE : row_end;
+        kernels->gemv[format](w, x, row, end, got);
+        fc_isa(0)->gemv[format](w, x, row, end, want);
+        for (int64_t i = 0; i < end - row; i++) differ += memcmp(&got[i], &want[i], sizeof *got) != 0;
+    }
+    return differ;
+}

@@ -1,0 +1,340 @@
+/* The decode step: every thread runs the same list of phases, with a barrier
+ * where one needs what the others made. Work on single vectors (norms,
+ * quantising) is a thousandth of a step and falls to thread 0. */
+#include "platform.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode.h"
+#include "numeric.h"
+
+enum { ROW_STEP = 8, ALIGNMENT = 64 };
+
+struct fc_decoder {
+    fc_pool *pool;
+    const fc_shape *shape;
+    fc_gemv *gemv[FC_FORMATS];
+    fc_attend *attend;
+    int threads;
+    int64_t widest;                       /* of any vector */
+    float *x, *normed, *q, *k, *v, *mixed, *y, *logits;
+    float *inner;                         /* FC_MOST_ACTIVE slots of the widest inner size */
+    float *scratch;                       /* attention's, one part a thread */
+    float *cosine, *sine;                 /* rotary embedding at this position */
+    size_t scratch_floats;
+    int64_t inner_floats;
+    fc_activation *act[FC_FORMATS];       /* of the vector at hand, for each format that reads it */
+    fc_activation *slot[FC_MOST_ACTIVE];  /* of each active expert's inner vector */
+    int chosen[FC_MOST_ACTIVE];
+    uint64_t random;
+    int64_t depth;
+    double *seconds;
+};
+
+/* ---- vectors ------------------------------------------------------------------- */
+
+static void add(float *x, const float *y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+/* RMS norm with a weight of one. Sixteen sums, so that compilers use vectors. */
+static void rms_norm(const float *x, int64_t n, float *out) {
+    float sum[16] = {0}, total = 0;
+    for (int64_t i = 0; i + 16 <= n; i += 16)
+        for (int lane = 0; lane < 16; lane++) sum[lane] += x[i + lane] * x[i + lane];
+    for (int lane = 0; lane < 16; lane++) total += sum[lane];
+    float scale = 1.0f / sqrtf(total / (float)n + 1e-5f);
+    for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale;
+}
+
+static float dot(const float *a, const float *b, int64_t n) {
+    float sum[16] = {0}, total = 0;
+    for (int64_t i = 0; i + 16 <= n; i += 16)
+        for (int lane = 0; lane < 16; lane++) sum[lane] += a[i + lane] * b[i + lane];
+    for (int lane = 0; lane < 16; lane++) total += sum[lane];
+    return total;
+}
+
+static void gate(float *inner, const float *gated, int64_t n) {
+    for (int64_t i = 0; i < n; i++) inner[i] *= gated[i] / (1.0f + expf(-gated[i]));
+}
+
+/* Rotate the pairs (i, i + dim/2) of a head by this position's angles. */
+static void rotate(const fc_decoder *d, float *head, int dim) {
+    int half = dim / 2;
+    for (int i = 0; i < half; i++) {
+        float a = head[i], b = head[i + half];
+        head[i] = a * d->cosine[i] - b * d->sine[i];
+        head[i + half] = a * d->sine[i] + b * d->cosine[i];
+    }
+}
+
+static void set_angles(fc_decoder *d, int dim) {
+    for (int i = 0; i < dim / 2; i++) {
+        float angle = (float)d->depth * powf(500000.0f, -2.0f * (float)i / (float)dim);
+        d->cosine[i] = cosf(angle);
+        d->sine[i] = sinf(angle);
+    }
+}
+
+/* ---- products ------------------------------------------------------------------ */
+
+static int present(const fc_packed *w) { return w->matrix.data != NULL; }
+
+/* Lay the vector out once for every format among its readers. */
+static void prepare(fc_decoder *d, const float *x, const fc_packed *const *readers, int count) {
+    for (int i = 0; i < count; i++) {
+        if (!present(readers[i])) continue;
+        int seen = 0;
+        for (int j = 0; j < i; j++) seen |= present(readers[j]) && readers[j]->format == readers[i]->format;
+        if (!seen) fc_activation_set(d->act[readers[i]->format], readers[i]->format, x, readers[i]->matrix.cols);
+    }
+}
+
+/* This thread's rows of `count` rows that start at `first`. */
+static void multiply(const fc_decoder *d, const fc_packed *w, const fc_activation *x, int64_t first, int64_t count,
+                     int thread, float *y) {
+    if (!present(w)) return;
+    fc_span mine = fc_split(count, ROW_STEP, thread, d->threads);
+    if (mine.begin < mine.end)
+        d->gemv[w->format](&w->matrix, x, first + mine.begin, first + mine.end, y + mine.begin);
+}
+
+static void multiply_all(const fc_decoder *d, const fc_packed *w, int thread, float *y) {
+    multiply(d, w, d->act[w->format], 0, w->matrix.rows, thread, y);
+}
+
+/* ---- a layer ------------------------------------------------------------------- */
+
+static void store(const float *from, int dim, uint16_t *to) {
+    for (int i = 0; i < dim; i++) to[i] = fc_half_of_float(from[i]);
+}
+
+/* One KV head and the query heads that share it. */
+static void attend_head(fc_decoder *d, const fc_layer *layer, int head, float *scratch) {
+    int dim = layer->head_dim, group = layer->heads / layer->kv_heads;
+    size_t base = (size_t)head * (size_t)d->shape->cells * (size_t)dim;
+    uint16_t *keys = layer->k_cache + base, *values = layer->v_cache + base;
+    float *q = d->q + (size_t)head * (size_t)group * (size_t)dim, *k = d->k + (size_t)head * (size_t)dim;
+    float scale = 1.0f / sqrtf((float)dim);
+    rotate(d, k, dim);
+    store(k, dim, keys + d->depth * dim);
+    store(d->v + (size_t)head * (size_t)dim, dim, values + d->depth * dim);
+    for (int i = 0; i < group; i++) rotate(d, q + (size_t)i * (size_t)dim, dim);
+    for (int i = 0; i < group * dim; i++) q[i] *= scale;
+    int64_t cells = d->depth + 1, from = layer->window && cells > layer->window ? cells - layer->window : 0;
+    d->attend(q, group, keys + from * dim, values + from * dim, cells - from, dim,
+              d->mixed + (size_t)head * (size_t)group * (size_t)dim, scratch);
+}
+
+static void attention(fc_decoder *d, const fc_layer *layer, int thread) {
+    const fc_packed *readers[] = {&layer->q, &layer->k, &layer->v}, *output[] = {&layer->o};
+    if (thread == 0) {
+        rms_norm(d->x, d->shape->hidden, d->normed);
+        prepare(d, d->normed, readers, 3);
+    }
+    fc_pool_barrier(d->pool, thread);
+    multiply_all(d, &layer->q, thread, d->q);
+    multiply_all(d, &layer->k, thread, d->k);
+    multiply_all(d, &layer->v, thread, d->v);
+    fc_pool_barrier(d->pool, thread);
+    fc_span heads = fc_split(layer->kv_heads, 1, thread, d->threads);
+    for (int64_t head = heads.begin; head < heads.end; head++)
+        attend_head(d, layer, (int)head, d->scratch + (size_t)thread * d->scratch_floats);
+    fc_pool_barrier(d->pool, thread);
+    if (thread == 0) prepare(d, d->mixed, output, 1);
+    fc_pool_barrier(d->pool, thread);
+    multiply_all(d, &layer->o, thread, d->y);
+    fc_pool_barrier(d->pool, thread);
+    if (thread == 0) add(d->x, d->y, d->shape->hidden);
+}
+
+static uint64_t draw(fc_decoder *d) {
+    d->random ^= d->random << 13;
+    d->random ^= d->random >> 7;
+    return d->random ^= d->random << 17;
+}
+
+/* Other experts every time, as tokens have: neighbours from a random start. The
+ * router's scores are worked out, but random weights would always choose alike. */
+static void choose(fc_decoder *d, const fc_ffn *ffn) {
+    float best = -INFINITY;
+    for (int e = 0; ffn->router && e < ffn->experts; e++) {
+        float score = dot(d->normed, ffn->router + (int64_t)e * d->shape->hidden, d->shape->hidden);
+        best = score > best ? score : best;
+    }
+    d->logits[0] = best; /* keeps the scores alive */
+    uint64_t first = draw(d) % (uint64_t)ffn->experts, stride = (uint64_t)(ffn->experts / ffn->active);
+    for (int i = 0; i < ffn->active; i++)
+        d->chosen[i] = (int)((first + (uint64_t)i * stride) % (uint64_t)ffn->experts);
+}
+
+static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
+    for (int i = 0; i < ffn->active; i++) {
+        float *inner = d->inner + (int64_t)i * d->inner_floats;
+        int64_t first = d->chosen[i] * ffn->size;
+        fc_span mine = fc_split(ffn->size, ROW_STEP, thread, d->threads);
+        multiply(d, &ffn->up, d->act[ffn->up.format], first, ffn->size, thread, inner);
+        if (!present(&ffn->gate)) continue;
+        multiply(d, &ffn->gate, d->act[ffn->gate.format], first, ffn->size, thread, d->logits);
+        gate(inner + mine.begin, d->logits + mine.begin, mine.end - mine.begin);
+    }
+}
+
+static void contract(fc_decoder *d, const fc_ffn *ffn, int thread) {
+    int64_t hidden = d->shape->hidden;
+    fc_span mine = fc_split(hidden, ROW_STEP, thread, d->threads);
+    for (int i = 0; i < ffn->active; i++) {
+        multiply(d, &ffn->down, d->slot[i], d->chosen[i] * hidden, hidden, thread, d->y);
+        add(d->x + mine.begin, d->y + mine.begin, mine.end - mine.begin);
+    }
+}
+
+static void feed_forward(fc_decoder *d, const fc_ffn *ffn, int thread) {
+    const fc_packed *readers[] = {&ffn->up, &ffn->gate};
+    if (thread == 0) {
+        rms_norm(d->x, d->shape->hidden, d->normed);
+        prepare(d, d->normed, readers, 2);
+        choose(d, ffn);
+    }
+    fc_pool_barrier(d->pool, thread);
+    expand(d, ffn, thread);
+    fc_pool_barrier(d->pool, thread);
+    for (int i = thread; i < ffn->active; i += d->threads)
+        fc_activation_set(d->slot[i], ffn->down.format, d->inner + (int64_t)i * d->inner_floats, ffn->size);
+    fc_pool_barrier(d->pool, thread);
+    contract(d, ffn, thread);
+    fc_pool_barrier(d->pool, thread);
+}
+
+/* ---- a step -------------------------------------------------------------------- */
+
+static void begin(fc_decoder *d) {
+    const fc_matrix *table = &d->shape->embedding.matrix;
+    int64_t token = (int64_t)(draw(d) % (uint64_t)table->rows);
+    fc_dequantise_row(d->shape->embedding.format, table->data + token * table->row_bytes, table->cols, d->x);
+    set_angles(d, d->shape->layer[0].head_dim);
+}
+
+static void finish(fc_decoder *d, int thread) {
+    const fc_packed *output = &d->shape->output;
+    if (thread == 0) {
+        rms_norm(d->x, d->shape->hidden, d->normed);
+        prepare(d, d->normed, &output, 1);
+    }
+    fc_pool_barrier(d->pool, thread);
+    multiply_all(d, output, thread, d->logits);
+    fc_pool_barrier(d->pool, thread);
+}
+
+/* Greedy sampling; its result seeds the next token, so it can't be left out. */
+static void pick(fc_decoder *d) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < d->shape->output.matrix.rows; i++)
+        if (d->logits[i] > d->logits[best]) best = i;
+    d->random += (uint64_t)best;
+}
+
+static void step_task(void *argument, int thread, int threads) {
+    fc_decoder *d = argument;
+    (void)threads;
+    double start = fc_now();
+    if (thread == 0) begin(d);
+    for (int i = 0; i < d->shape->layers; i++) {
+        const fc_layer *layer = &d->shape->layer[i];
+        attention(d, layer, thread);
+        for (int f = 0; f < layer->ffns; f++) feed_forward(d, &layer->ffn[f], thread);
+    }
+    double middle = fc_now();
+    finish(d, thread);
+    if (thread) return;
+    pick(d);
+    d->seconds[0] = middle - start;
+    d->seconds[1] = fc_now() - middle;
+}
+
+void fc_decoder_step(fc_decoder *decoder, int64_t depth, double seconds[2]) {
+    decoder->depth = depth;
+    decoder->seconds = seconds;
+    fc_pool_run(decoder->pool, step_task, decoder);
+}
+
+/* ---- setting up ---------------------------------------------------------------- */
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int use(fc_decoder *d, const fc_packed *w, const char *cap) {
+    if (!present(w)) return 0;
+    const fc_kernels *kernels = fc_best_gemv(w->format, cap);
+    if (!kernels) return -1;
+    d->gemv[w->format] = kernels->gemv[w->format];
+    d->widest = most(d->widest, most(w->matrix.cols, w->matrix.rows));
+    return 0;
+}
+
+/* Find kernels for every matrix and the widest vector. */
+static int survey(fc_decoder *d, const char *cap) {
+    int missing = use(d, &d->shape->output, cap);
+    size_t scratch = 0;
+    for (int i = 0; i < d->shape->layers; i++) {
+        const fc_layer *l = &d->shape->layer[i];
+        missing |= use(d, &l->q, cap) | use(d, &l->k, cap) | use(d, &l->v, cap) | use(d, &l->o, cap);
+        size_t floats = FC_ATTEND_SCRATCH(l->heads / l->kv_heads, l->head_dim);
+        scratch = floats > scratch ? floats : scratch;
+        for (int f = 0; f < l->ffns; f++) {
+            const fc_ffn *ffn = &l->ffn[f];
+            missing |= use(d, &ffn->gate, cap) | use(d, &ffn->up, cap) | use(d, &ffn->down, cap);
+            missing |= ffn->active > FC_MOST_ACTIVE ? -1 : 0;
+            d->inner_floats = most(d->inner_floats, (ffn->size + 15) / 16 * 16);
+        }
+    }
+    d->scratch_floats = (scratch + 31) / 16 * 16; /* threads share no cache line */
+    const fc_kernels *kernels = fc_best_attend(cap);
+    if (kernels) d->attend = kernels->attend;
+    return missing || !d->attend ? -1 : 0;
+}
+
+static float *floats(int64_t n) {
+    void *room = NULL;
+    size_t bytes = (size_t)(n + 32) * sizeof(float);
+    if (posix_memalign(&room, ALIGNMENT, bytes)) return NULL;
+    memset(room, 0, bytes);
+    return room;
+}
+
+static int allocate(fc_decoder *d) {
+    float **vectors[] = {&d->x, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->y, &d->logits, &d->cosine, &d->sine};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        if (!(*vectors[i] = floats(d->widest))) return -1;
+    if (!(d->inner = floats(d->inner_floats * FC_MOST_ACTIVE))) return -1;
+    if (!(d->scratch = floats((int64_t)d->scratch_floats * d->threads))) return -1;
+    for (int f = 0; f < FC_FORMATS; f++)
+        if (d->gemv[f] && !(d->act[f] = fc_activation_new(d->widest))) return -1;
+    for (int i = 0; i < FC_MOST_ACTIVE; i++)
+        if (!(d->slot[i] = fc_activation_new(d->inner_floats))) return -1;
+    return 0;
+}
+
+fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap) {
+    fc_decoder *d = calloc(1, sizeof *d);
+    if (!d) return NULL;
+    d->pool = pool;
+    d->shape = shape;
+    d->threads = fc_pool_threads(pool);
+    d->widest = shape->hidden;
+    d->random = 0x9e3779b97f4a7c15u;
+    if (survey(d, cap) == 0 && allocate(d) == 0) return d;
+    fc_decoder_free(d);
+    return NULL;
+}
+
+void fc_decoder_free(fc_decoder *d) {
+    if (!d) return;
+    float *vectors[] = {d->x, d->normed, d->q, d->k, d->v, d->mixed, d->y, d->logits, d->cosine, d->sine, d->inner, d->scratch};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) free(vectors[i]);
+    for (int f = 0; f < FC_FORMATS; f++) fc_activation_free(d->act[f]);
+    for (int i = 0; i < FC_MOST_ACTIVE; i++) fc_activation_free(d->slot[i]);
+    free(d);
+}

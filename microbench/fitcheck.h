@@ -1,0 +1,249 @@
+/* fitcheck's native room: packed matrix-vector kernels, the pool that runs
+ * them, and the clocks around them.
+ *
+ * Naming: fc_<operation>_<format>_<isa>. Every operation has one signature,
+ * declared here; kernels.def says which ISA has which; dispatch.c alone picks.
+ *
+ * The contract of every kernel: it equals its scalar twin bit for bit. Ternary
+ * formats add integers, and multiply by the scales once. Block formats add
+ * integers inside a block and then add floats in FC_LANES fixed lanes with
+ * fused multiply-adds, an order that vectors of any width can follow and the
+ * scalar code spells out.
+ */
+#ifndef FITCHECK_H
+#define FITCHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define FC_X86 1
+#else
+#define FC_X86 0
+#endif
+#if defined(__aarch64__)
+#define FC_ARM 1
+#else
+#define FC_ARM 0
+#endif
+
+/* ---- formats ------------------------------------------------------------
+ *
+ * trit5 is fitcheck's own: five ternary digits in a byte, ceil(cols / 5) bytes
+ * a row, one float scale a row. Digits are weight + 1, so 0, 1 or 2.
+ *
+ *   byte code   Digits a b c d e stand in one byte as the fraction
+ *               q / 243 with q = 81a + 27b + 9c + 3d + e, rounded up to the
+ *               next 1/256: code = ceil(256 q / 243). Times 3 modulo 256
+ *               brings the next digit to the front, where two comparisons (or
+ *               two averages) read it; that needs only byte arithmetic. A
+ *               machine with byte permutes looks the digits up instead.
+ *   order       64 bytes are a group of 320 columns: byte p holds columns
+ *               p, p+64, p+128, p+192, p+256, first digit first. So digit k of
+ *               a vector of bytes meets 64 consecutive activations. The last
+ *               group of t bytes has stride t in place of 64.
+ *
+ * i2_s is bitnet.cpp's x86 layout: 128 columns in 32 bytes, byte p holding
+ * columns p, p+32, p+64, p+96 at bits 6, 4, 2, 0; one scale for the matrix.
+ * The others are ggml's, block by block.
+ */
+typedef enum {
+    FC_trit5,
+    FC_i2_s,
+    FC_tq1_0,
+    FC_tq2_0,
+    FC_q4_k,
+    FC_q6_k,
+    FC_q8_0,
+    FC_f16,
+    FC_bf16,
+    FC_FORMATS
+} fc_format;
+
+/* What a format wants of the vector it is multiplied by. */
+typedef enum {
+    FC_ONE_SCALE,      /* int8, one scale for the whole vector (BitNet's way) */
+    FC_SCALE_PER_256,  /* int8, a scale for each super-block */
+    FC_SCALE_PER_32,
+    FC_FLOATS
+} fc_activation_kind;
+
+typedef struct {
+    const char *name;
+    int block_weights;      /* cols must be a multiple of it */
+    int block_bytes;        /* 0: trit5, whose rows are ceil(cols / 5) bytes */
+    int scales;             /* floats beside the data: a row's (1), the matrix's (0), none (-1) */
+    fc_activation_kind activation;
+} fc_format_facts;
+
+const fc_format_facts *fc_facts(fc_format format);
+int fc_format_by_name(const char *name);              /* -1: unknown */
+int64_t fc_row_bytes(fc_format format, int64_t cols); /* -1: cols does not suit the format */
+
+/* Byte offsets inside ggml's blocks. */
+enum {
+    FC_SUPER = 256, /* columns in a super-block */
+    FC_LANES = 16,  /* float accumulators a row */
+    FC_TQ1_QH = 48, FC_TQ1_D = 52, FC_TQ1_BYTES = 54,
+    FC_TQ2_D = 64, FC_TQ2_BYTES = 66,
+    FC_Q4K_SCALES = 4, FC_Q4K_QS = 16, FC_Q4K_BYTES = 144,
+    FC_Q6K_QH = 128, FC_Q6K_SCALES = 192, FC_Q6K_D = 208, FC_Q6K_BYTES = 210,
+    FC_Q8_BLOCK = 32, FC_Q8_BYTES = 34,
+    FC_TRIT5_GROUP = 320, FC_TRIT5_GROUP_BYTES = 64
+};
+
+/* ---- operands ----------------------------------------------------------- */
+
+typedef struct {
+    const uint8_t *data;
+    const float *scales;  /* see fc_format_facts.scales; may be NULL when there are none */
+    int64_t rows, cols, row_bytes;
+} fc_matrix;
+
+/* A quantised vector. `q` lies in the order in which the format's kernels read
+ * it (see arrange[] in activation.c), padded with zeros so that no kernel
+ * needs a scalar tail. `lane_sum` is FC_LANES sums a super-block, which formats
+ * with an offset subtract instead of decoding signs: of 16 columns each for
+ * q4_k and q6_k, of what falls to each lane for tq1_0 and tq2_0. */
+typedef struct {
+    int8_t *q;
+    float *f;
+    float *scale;    /* one, or one a block */
+    int32_t *lane_sum;
+    int32_t sum;     /* of all q */
+    int64_t cols;
+} fc_activation;
+
+fc_activation *fc_activation_new(int64_t max_cols);
+void fc_activation_free(fc_activation *a);
+/* Quantise x to int8 by its largest magnitude and lay it out for `format`. */
+void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64_t cols);
+
+/* ---- operations ---------------------------------------------------------- */
+
+/* y[0 .. row_end - row_begin) = rows [row_begin, row_end) of w times x. */
+typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_begin, int64_t row_end, float *y);
+
+/* Attention of `heads` query heads that share one KV head, over `cells` cached
+ * cells: out[h] = softmax(q[h] . K) V. K and V are f16, dim a multiple of 32;
+ * q is already scaled. `scratch` holds FC_ATTEND_SCRATCH(heads, dim) floats.
+ * Unlike the products, results of two ISAs agree to rounding only. */
+enum { FC_ATTEND_CHUNK = 64 };
+#define FC_ATTEND_SCRATCH(heads, dim) ((size_t)(heads) * (FC_ATTEND_CHUNK + 2) + 2 * (size_t)(dim))
+typedef void fc_attend(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
+                       float *out, float *scratch);
+
+/* Read every byte of [data, data + bytes), a multiple of 1024, and return a
+ * value that depends on all of them. */
+typedef uint64_t fc_read(const uint8_t *data, size_t bytes);
+
+/* ---- kernels -------------------------------------------------------------- */
+
+typedef struct {
+    const char *isa;
+    uint64_t needs;  /* FC_CPU_* bits, all of them */
+    fc_gemv *gemv[FC_FORMATS];
+    fc_attend *attend;
+    fc_read *read;
+} fc_kernels;
+
+#define GEMV(format, isa) fc_gemv fc_gemv_##format##_##isa;
+#define ATTEND(isa) fc_attend fc_attend_f16_##isa;
+#define READ(isa) fc_read fc_read_bytes_##isa;
+#define FC_ISA(isa, needs, kernels) kernels
+#include "kernels.def"
+#undef FC_ISA
+#undef READ
+#undef ATTEND
+#undef GEMV
+
+/* Rows of kernels.def in this build, from the plainest up. */
+int fc_isa_count(void);
+const fc_kernels *fc_isa(int index);
+int fc_isa_by_name(const char *name); /* -1: not in this build */
+int fc_isa_runs_here(int index);
+/* The best row for the operation that this CPU runs and that does not exceed
+ * `cap` (an ISA's name; NULL: FITCHECK_ISA, or no cap). NULL if cap is unknown. */
+const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
+const fc_kernels *fc_best_attend(const char *cap);
+const fc_kernels *fc_best_read(const char *cap);
+
+/* ---- the CPU --------------------------------------------------------------- */
+
+#define FC_CPU_BITS(X) \
+    X(avx2) X(fma) X(f16c) X(avx_vnni) X(avx512f) X(avx512bw) X(avx512vl) X(avx512_vnni) X(avx512_vbmi) \
+    X(amx_tile) X(amx_int8) X(neon) X(dotprod) X(i8mm) X(sve)
+enum {
+#define X(name) FC_CPU_INDEX_##name,
+    FC_CPU_BITS(X)
+#undef X
+    FC_CPU_COUNT
+};
+#define FC_CPU(name) ((uint64_t)1 << FC_CPU_INDEX_##name)
+
+/* Bits that both the processor has and the operating system lets us use. */
+uint64_t fc_cpu_features(void);
+const char *fc_cpu_feature_name(int index); /* NULL past the last */
+
+/* ---- memory ----------------------------------------------------------------- */
+
+typedef struct {
+    uint8_t *base;
+    size_t bytes;
+    size_t mapped; /* what to unmap: rounded up */
+    void *mapping;
+} fc_arena;
+
+/* Pages are not touched yet: the thread that first writes one decides where it
+ * lies. huge: ask for huge pages; else forbid them. NULL: no memory. */
+fc_arena *fc_arena_new(size_t bytes, int huge);
+void fc_arena_free(fc_arena *arena);
+
+/* ---- threads ------------------------------------------------------------------ */
+
+typedef struct fc_pool fc_pool;
+typedef void fc_task(void *argument, int thread, int threads);
+
+fc_pool *fc_pool_new(int threads);
+void fc_pool_free(fc_pool *pool);
+int fc_pool_threads(const fc_pool *pool);
+int fc_pool_pinned(const fc_pool *pool); /* threads that the OS let us pin */
+/* Run task on every thread; return when all have. The caller sleeps meanwhile. */
+void fc_pool_run(fc_pool *pool, fc_task *task, void *argument);
+/* Inside a task: wait for the others. No system call unless one is late. */
+void fc_pool_barrier(fc_pool *pool, int thread);
+
+typedef struct { int64_t begin, end; } fc_span;
+/* The part of `rows` that falls to a thread, in multiples of `step`. */
+fc_span fc_split(int64_t rows, int64_t step, int thread, int threads);
+double fc_now(void); /* seconds, monotonic */
+
+/* ---- packing -------------------------------------------------------------------- */
+
+/* Ternary formats: weights of -1, 0, 1 to one row of bytes and back. tq1_0 and
+ * tq2_0 get `scale` as every block's; the others keep theirs beside the data.
+ * Return 0, or -1 where the format is not ternary or cols does not suit it. */
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *row);
+int fc_unpack_row(fc_format format, const uint8_t *row, int64_t cols, int8_t *weights);
+/* Any format: one row to floats, its scale excluded where it lies beside the data. */
+int fc_dequantise_row(fc_format format, const uint8_t *row, int64_t cols, float *out);
+/* Legal random bytes for rows [begin, end) of a matrix; sixteen rows are drawn
+ * and the rest are copies of them, so that filling runs at the speed of memory. */
+void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed);
+
+/* ---- measuring -------------------------------------------------------------------- */
+
+/* Seconds of each of `rounds` reads of [data, data + bytes) by all threads. */
+void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data, size_t bytes, int rounds,
+                  double *seconds);
+/* Seconds of each of `rounds` matrix-vector products, every one made of
+ * `passes` over the matrix (more than one for matrices that fit a cache). */
+void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *x, int rounds, int passes, float *y, double *seconds);
+/* First touch and fill by the threads that will read the rows. */
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed);
+/* How many of y's values differ from scalar's, bit by bit. */
+int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
+                      int64_t row_begin, int64_t row_end);
+
+#endif

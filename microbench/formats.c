@@ -1,0 +1,31 @@
+/* Formats as integers. */
+#include <string.h>
+
+#include "fitcheck.h"
+
+static const fc_format_facts facts[FC_FORMATS] = {
+    [FC_trit5] = {"trit5", 1, 0, 1, FC_ONE_SCALE},
+    [FC_i2_s] = {"i2_s", 128, 32, 0, FC_ONE_SCALE},
+    [FC_tq1_0] = {"tq1_0", 256, FC_TQ1_BYTES, -1, FC_SCALE_PER_256},
+    [FC_tq2_0] = {"tq2_0", 256, FC_TQ2_BYTES, -1, FC_SCALE_PER_256},
+    [FC_q4_k] = {"q4_k", 256, FC_Q4K_BYTES, -1, FC_SCALE_PER_256},
+    [FC_q6_k] = {"q6_k", 256, FC_Q6K_BYTES, -1, FC_SCALE_PER_256},
+    [FC_q8_0] = {"q8_0", 32, FC_Q8_BYTES, -1, FC_SCALE_PER_32},
+    [FC_f16] = {"f16", 1, 2, -1, FC_FLOATS},
+    [FC_bf16] = {"bf16", 1, 2, -1, FC_FLOATS},
+};
+
+const fc_format_facts *fc_facts(fc_format format) { return &facts[format]; }
+
+int fc_format_by_name(const char *name) {
+    for (int i = 0; i < FC_FORMATS; i++)
+        if (strcmp(facts[i].name, name) == 0) return i;
+    return -1;
+}
+
+int64_t fc_row_bytes(fc_format format, int64_t cols) {
+    const fc_format_facts *f = &facts[format];
+    if (cols <= 0 || cols % f->block_weights) return -1;
+    if (!f->block_bytes) return (cols + 4) / 5;
+    return cols / f->block_weights * f->block_bytes;
+}

@@ -1,0 +1,377 @@
+/* AVX2 with FMA and F16C. Sums of byte products are 16 bits wide here, so
+ * scaled fields and long rows need care that VNNI does not. */
+#include "fitcheck.h"
+
+#if FC_X86
+#include <immintrin.h>
+
+#include "numeric.h"
+
+#define AVX2 __attribute__((target("avx2,fma,f16c")))
+#define AVX2_INLINE AVX2 __attribute__((always_inline)) static inline
+
+AVX2_INLINE int32_t sum_lanes(__m256i v) {
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+/* Sixteen 16-bit sums to eight of 32 bits. */
+AVX2_INLINE __m256i widen(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
+
+/* The first n bytes (0 to 32) and zeros; touches no byte past them. */
+AVX2_INLINE __m256i load_first(const uint8_t *at, int64_t n) {
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, at, (size_t)(n < 0 ? 0 : n > 32 ? 32 : n));
+    return _mm256_loadu_si256((const __m256i *)bytes);
+}
+
+/* ---- trit5 -------------------------------------------------------------------- */
+
+/* Fractions are held minus 128, so that signed comparisons order them; times 3
+ * modulo 256 keeps that offset (3 * 128 = 128). A digit is below 1 up to 85,
+ * below 2 up to 170. */
+AVX2_INLINE __m256i front_weight(__m256i fraction) {
+    __m256i not_low = _mm256_cmpgt_epi8(fraction, _mm256_set1_epi8(85 - 128));
+    __m256i not_high = _mm256_cmpgt_epi8(_mm256_set1_epi8(171 - 128), fraction);
+    return _mm256_sub_epi8(not_high, not_low); /* -1, 0, 1 */
+}
+
+AVX2_INLINE __m256i next_fraction(__m256i fraction) {
+    return _mm256_add_epi8(fraction, _mm256_add_epi8(fraction, fraction));
+}
+
+/* 32 bytes times five strips of activations. 16-bit lanes gain 5 * 2 * 127. */
+AVX2_INLINE __m256i add_trit5_half(__m256i sum, __m256i bytes, const int8_t *q) {
+    __m256i fraction = _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80));
+    FC_UNROLL
+    for (int k = 0; k < 5; k++) {
+        __m256i x = _mm256_load_si256((const __m256i *)(q + 64 * k));
+        __m256i products = _mm256_sign_epi8(x, front_weight(fraction));
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), products));
+        fraction = next_fraction(fraction);
+    }
+    return sum;
+}
+
+/* Two halves make a group; widened after each eight groups: 16 * 1270 < 2^15. */
+enum { TRIT5_GROUPS = 8 };
+
+AVX2_INLINE int32_t trit5_tail(const uint8_t *at, int64_t bytes, const int8_t *q) {
+    __m256i sum = add_trit5_half(_mm256_setzero_si256(), load_first(at, bytes), q);
+    sum = add_trit5_half(sum, load_first(at + 32, bytes - 32), q + 32);
+    return sum_lanes(widen(sum));
+}
+
+/* Weights come with their signs here, so nothing is left to subtract: the
+ * activations' sum is added back for the one formula that ends every row. */
+AVX2_INLINE int32_t trit5_dot(const uint8_t *row, int64_t bytes, const fc_activation *x) {
+    const int8_t *q = x->q;
+    __m256i total = _mm256_setzero_si256();
+    while (bytes >= 64) {
+        __m256i sum = _mm256_setzero_si256();
+        for (int i = 0; i < TRIT5_GROUPS && bytes >= 64; i++, bytes -= 64, row += 64, q += FC_TRIT5_GROUP) {
+            FC_PREFETCH(row + FC_PREFETCH_AHEAD);
+            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)row), q);
+            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)(row + 32)), q + 32);
+        }
+        total = _mm256_add_epi32(total, widen(sum));
+    }
+    return sum_lanes(total) + (bytes ? trit5_tail(row, bytes, q) : 0) + x->sum;
+}
+
+AVX2 void fc_gemv_trit5_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++)
+        y[row - begin] =
+            fc_ternary_result(trit5_dot(w->data + row * w->row_bytes, w->row_bytes, x), x, w->scales[row]);
+}
+
+/* ---- i2_s ----------------------------------------------------------------------- */
+
+/* Fields 0 and 2 of a nibble pair are summed as they are, 1 and 3 times 4: one
+ * shift for two fields. `plain` gains 4 * 127 * 2 / 2 a field, `fourfold` four
+ * times that. */
+typedef struct {
+    __m256i plain, fourfold;
+} sums;
+
+AVX2_INLINE __m256i products(__m256i bytes, int mask, const int8_t *q) {
+    __m256i digits = _mm256_and_si256(bytes, _mm256_set1_epi8((char)mask));
+    return _mm256_maddubs_epi16(digits, _mm256_load_si256((const __m256i *)q));
+}
+
+AVX2_INLINE void add_two_bit(sums *s, __m256i bytes, const int8_t *q) {
+    __m256i upper = _mm256_srli_epi16(bytes, 4); /* strays into the neighbour are masked off */
+    s->fourfold = _mm256_add_epi16(s->fourfold, products(upper, 0x0c, q));
+    s->plain = _mm256_add_epi16(s->plain, products(upper, 0x03, q + 64));
+    s->fourfold = _mm256_add_epi16(s->fourfold, products(bytes, 0x0c, q + 128));
+    s->plain = _mm256_add_epi16(s->plain, products(bytes, 0x03, q + 192));
+}
+
+/* `fourfold` gains 2 * 8 * 2 * 127 = 4064 a block, so eight blocks fit 2^15. */
+enum { I2S_BLOCKS = 8 };
+
+AVX2_INLINE int32_t i2_s_dot(const uint8_t *row, int64_t cols, const fc_activation *x) {
+    __m256i plain = _mm256_setzero_si256(), fourfold = plain;
+    int64_t blocks = cols / 128;
+    for (int64_t block = 0; block < blocks;) {
+        sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int i = 0; i < I2S_BLOCKS && block < blocks; i++, block++) {
+            const int8_t *q = x->q + block / 2 * 256 + block % 2 * 32;
+            FC_PREFETCH(row + 32 * block + FC_PREFETCH_AHEAD);
+            add_two_bit(&s, _mm256_loadu_si256((const __m256i *)(row + 32 * block)), q);
+        }
+        plain = _mm256_add_epi32(plain, widen(s.plain));
+        fourfold = _mm256_add_epi32(fourfold, widen(s.fourfold));
+    }
+    return sum_lanes(_mm256_add_epi32(plain, _mm256_srai_epi32(fourfold, 2)));
+}
+
+AVX2 void fc_gemv_i2_s_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++)
+        y[row - begin] = fc_ternary_result(i2_s_dot(w->data + row * w->row_bytes, w->cols, x), x, w->scales[0]);
+}
+
+/* ---- a scale a block ---------------------------------------------------------------
+ *
+ * The sixteen lanes of the scalar code are two vectors here, for the lower and
+ * the upper half of each 64 bytes. */
+
+typedef struct {
+    __m256 half[2];
+} totals;
+
+typedef struct {
+    __m256i half[2];
+} lane_sums;
+
+AVX2_INLINE float half_float(const uint8_t *at) { return _cvtsh_ss(fc_load_u16(at)); }
+
+AVX2_INLINE float reduce_lanes(const totals *t) {
+    float lane[FC_LANES];
+    _mm256_storeu_ps(lane, t->half[0]);
+    _mm256_storeu_ps(lane + 8, t->half[1]);
+    return fc_reduce_lanes(lane);
+}
+
+AVX2_INLINE __m256 scaled(__m256 total, __m256i sum, float scale) {
+    return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(sum), total);
+}
+
+AVX2_INLINE void add_scaled(totals *t, const lane_sums *s, float scale) {
+    t->half[0] = scaled(t->half[0], s->half[0], scale);
+    t->half[1] = scaled(t->half[1], s->half[1], scale);
+}
+
+AVX2_INLINE __m256i load32(const void *at) { return _mm256_loadu_si256((const __m256i *)at); }
+
+AVX2_INLINE void ask_for_block(const uint8_t *block, int bytes) {
+    FC_UNROLL
+    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
+}
+
+/* The lower half is 32 bytes of stride 32; the upper 16 of stride 16 and 4 of 4. */
+AVX2_INLINE void add_tq1_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    (void)lane_sum; /* weights come with their signs */
+    __m128i tail = _mm_cvtsi32_si128((int32_t)fc_load_u32(b + FC_TQ1_QH));
+    __m128i middle = _mm_loadu_si128((const __m128i *)(b + 32));
+    __m256i upper = _mm256_inserti128_si256(_mm256_castsi128_si256(middle), tail, 1), none = _mm256_setzero_si256();
+    lane_sums s = {{widen(add_trit5_half(none, load32(b), q)), widen(add_trit5_half(none, upper, q + 32))}};
+    add_scaled(t, &s, half_float(b + FC_TQ1_D) * scale);
+}
+
+/* 16-bit lanes gain 4 * 2 * 2 * 127. */
+AVX2_INLINE __m256i tq2_0_products(__m256i bytes, const int8_t *q) {
+    __m256i sum = products(bytes, 0x03, q);
+    sum = _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 2), 0x03, q + 64));
+    sum = _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 4), 0x03, q + 128));
+    return _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 6), 0x03, q + 192));
+}
+
+AVX2_INLINE void add_tq2_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    lane_sums s;
+    FC_UNROLL
+    for (int h = 0; h < 2; h++)
+        s.half[h] = _mm256_sub_epi32(widen(tq2_0_products(load32(b + 32 * h), q + 32 * h)), load32(lane_sum + 8 * h));
+    add_scaled(t, &s, half_float(b + FC_TQ2_D) * scale);
+}
+
+/* Products of a sub-block, scaled: 16-bit pairs of at most 2 * 63 * 127. */
+AVX2_INLINE __m256i scaled_products(__m256i weights, const int8_t *q, __m256i scales) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, _mm256_load_si256((const __m256i *)q)), scales);
+}
+
+AVX2_INLINE void add_q4_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    uint8_t sub[16];
+    fc_q4k_scales(b + FC_Q4K_SCALES, sub);
+    lane_sums s = {{_mm256_setzero_si256(), _mm256_setzero_si256()}}, low;
+    __m256i nibble = _mm256_set1_epi8(15);
+    FC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        __m256i bytes = load32(b + FC_Q4K_QS + 32 * i), upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+        const int8_t *at = q + i / 2 * 128 + i % 2 * 32;
+        __m256i first = scaled_products(_mm256_and_si256(bytes, nibble), at, _mm256_set1_epi16(sub[2 * i]));
+        __m256i second = scaled_products(upper, at + 64, _mm256_set1_epi16(sub[2 * i + 1]));
+        s.half[i % 2] = _mm256_add_epi32(s.half[i % 2], _mm256_add_epi32(first, second));
+    }
+    __m128i minima = _mm_loadl_epi64((const __m128i *)(sub + 8)), twice = _mm_unpacklo_epi8(minima, minima);
+    low.half[0] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(twice), load32(lane_sum));
+    low.half[1] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(twice, twice)), load32(lane_sum + 8));
+    add_scaled(t, &s, half_float(b) * scale);
+    add_scaled(t, &low, -(half_float(b + 2) * scale));
+}
+
+/* Two signed scales, for 16 columns each. */
+AVX2_INLINE __m256i two_scales(const int8_t *at) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16(at[0])), _mm_set1_epi16(at[1]), 1);
+}
+
+/* Strip i (of four) of half a super-block: 32 columns. */
+AVX2_INLINE __m256i q6_k_strip(const uint8_t *low, __m256i high, const int i) {
+    __m256i bytes = load32(low + i % 2 * 32), two_bits = _mm256_set1_epi8(0x30);
+    __m256i four = _mm256_and_si256(i < 2 ? bytes : _mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
+    __m256i top = i == 0 ? _mm256_slli_epi16(high, 4) : i == 1 ? _mm256_slli_epi16(high, 2) : i == 2 ? high
+                                                                                            : _mm256_srli_epi16(high, 2);
+    return _mm256_or_si256(four, _mm256_and_si256(top, two_bits));
+}
+
+AVX2_INLINE __m256i q6_k_offset(const int8_t *scales, const int32_t *lane_sum) {
+    __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)scales));
+    return _mm256_slli_epi32(_mm256_mullo_epi32(wide, load32(lane_sum)), 5);
+}
+
+AVX2_INLINE void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    const int8_t *scales = (const int8_t *)b + FC_Q6K_SCALES;
+    lane_sums s = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+    FC_UNROLL
+    for (int i = 0; i < 8; i++) {
+        __m256i high = load32(b + FC_Q6K_QH + i / 4 * 32);
+        __m256i sum = scaled_products(q6_k_strip(b + i / 4 * 64, high, i % 4), q + 32 * i, two_scales(scales + 2 * i));
+        s.half[i % 2] = _mm256_add_epi32(s.half[i % 2], sum);
+    }
+    s.half[0] = _mm256_sub_epi32(s.half[0], q6_k_offset(scales, lane_sum));
+    s.half[1] = _mm256_sub_epi32(s.half[1], q6_k_offset(scales + 8, lane_sum + 8));
+    add_scaled(t, &s, half_float(b + FC_Q6K_D) * scale);
+}
+
+#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                    \
+    AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,         \
+                                      float *y) {                                                                     \
+        for (int64_t row = begin; row < end; row++) {                                                                 \
+            totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};                                                  \
+            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
+            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
+                ask_for_block(at, block_bytes);                                                                       \
+                add_##format(&t, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);                    \
+            }                                                                                                         \
+            y[row - begin] = reduce_lanes(&t);                                                                        \
+        }                                                                                                             \
+    }
+BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
+BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
+BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
+BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+
+/* One side of a product of bytes is unsigned: magnitudes of the weights, whose
+ * signs move to the activations. */
+AVX2_INLINE __m256i q8_0_products(const uint8_t *block, const int8_t *q) {
+    __m256i weights = load32(block + 2), x = _mm256_load_si256((const __m256i *)q);
+    return widen(_mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights)));
+}
+
+AVX2 void fc_gemv_q8_0_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
+        const uint8_t *at = w->data + row * w->row_bytes;
+        for (int64_t i = 0; i < w->cols / FC_Q8_BLOCK; i++, at += FC_Q8_BYTES) {
+            FC_PREFETCH(at + FC_PREFETCH_AHEAD);
+            __m256i sum = q8_0_products(at, x->q + i * FC_Q8_BLOCK);
+            t.half[i % 2] = scaled(t.half[i % 2], sum, half_float(at) * x->scale[i]);
+        }
+        y[row - begin] = reduce_lanes(&t);
+    }
+}
+
+/* ---- floats -------------------------------------------------------------------------- */
+
+AVX2_INLINE __m256 floats_of_f16(const uint8_t *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)); }
+
+AVX2_INLINE __m256 floats_of_bf16(const uint8_t *at) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+/* The last columns, one a lane, are added after the vectors. */
+#define FLOAT_KERNEL(format, to_float)                                                                             \
+    AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,      \
+                                      float *y) {                                                                  \
+        int64_t whole = w->cols / FC_LANES * FC_LANES;                                                             \
+        for (int64_t row = begin; row < end; row++) {                                                              \
+            totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};                                               \
+            const uint8_t *at = w->data + row * w->row_bytes;                                                      \
+            for (int64_t c = 0; c < whole; c += FC_LANES, at += 2 * FC_LANES) {                                    \
+                FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                               \
+                t.half[0] = _mm256_fmadd_ps(floats_of_##format(at), _mm256_loadu_ps(x->f + c), t.half[0]);         \
+                t.half[1] = _mm256_fmadd_ps(floats_of_##format(at + 16), _mm256_loadu_ps(x->f + c + 8), t.half[1]); \
+            }                                                                                                      \
+            float lane[FC_LANES];                                                                                  \
+            _mm256_storeu_ps(lane, t.half[0]);                                                                     \
+            _mm256_storeu_ps(lane + 8, t.half[1]);                                                                 \
+            for (int64_t c = whole; c < w->cols; c++, at += 2)                                                     \
+                lane[c - whole] = fmaf(to_float(fc_load_u16(at)), x->f[c], lane[c - whole]);                       \
+            y[row - begin] = fc_reduce_lanes(lane);                                                                \
+        }                                                                                                          \
+    }
+FLOAT_KERNEL(f16, fc_float_of_half)
+FLOAT_KERNEL(bf16, fc_float_of_bf16)
+
+/* ---- attention ----------------------------------------------------------------- */
+
+typedef __m256 vec;
+enum { VEC_FLOATS = 8 };
+#define ATTEND_INLINE AVX2_INLINE
+
+AVX2_INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
+AVX2_INLINE vec vec_set(float x) { return _mm256_set1_ps(x); }
+AVX2_INLINE vec vec_load(const float *at) { return _mm256_loadu_ps(at); }
+AVX2_INLINE void vec_store(float *at, vec v) { _mm256_storeu_ps(at, v); }
+AVX2_INLINE vec vec_of_half(const uint16_t *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)); }
+AVX2_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+AVX2_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+AVX2_INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+AVX2_INLINE float vec_sum(vec v) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+AVX2_INLINE vec vec_round(vec v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+AVX2_INLINE vec vec_two_to_the(vec n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+
+#include "attend.h"
+
+AVX2 void fc_attend_f16_avx2(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
+                             float *out, float *scratch) {
+    attend_all(q, heads, k, v, cells, dim, out, scratch);
+}
+
+/* ---- reading -------------------------------------------------------------------- */
+
+AVX2 uint64_t fc_read_bytes_avx2(const uint8_t *data, size_t bytes) {
+    __m256i seen[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (size_t i = 0; i < bytes; i += 1024) {
+        FC_UNROLL
+        for (int j = 0; j < 16; j++) FC_PREFETCH(data + i + 64 * j + FC_PREFETCH_AHEAD);
+        FC_UNROLL
+        for (int j = 0; j < 32; j++)
+            seen[j % 4] = _mm256_xor_si256(seen[j % 4], _mm256_loadu_si256((const __m256i *)(data + i + 32 * j)));
+    }
+    __m256i all = _mm256_xor_si256(_mm256_xor_si256(seen[0], seen[1]), _mm256_xor_si256(seen[2], seen[3]));
+    return (uint64_t)(_mm256_extract_epi64(all, 0) ^ _mm256_extract_epi64(all, 1) ^ _mm256_extract_epi64(all, 2)
+                      ^ _mm256_extract_epi64(all, 3));
+}
+
+#else
+typedef int fc_no_x86_here;
+#endif

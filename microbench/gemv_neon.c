@@ -1,0 +1,94 @@
+/* NEON as every 64-bit Arm has it. */
+#include "fitcheck.h"
+
+#if FC_ARM
+#include <arm_neon.h>
+
+#define NEON __attribute__((always_inline)) static inline
+#define NAME(operation, format) fc_##operation##_##format##_neon
+
+/* Pairs in 16 bits (digits and nibbles stay far below; q8_0's bytes, at most
+ * 2 * 128 * 127, just fit), pairs of those in 32. */
+NEON int32x4_t dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
+    int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+    return vpadalq_s16(sum, vpaddq_s16(low, high));
+}
+
+#include "neon.h"
+
+/* ---- floats ------------------------------------------------------------------- */
+
+NEON float32x4_t floats_of_f16(const uint8_t *at) {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(at)));
+}
+
+NEON float32x4_t floats_of_bf16(const uint8_t *at) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(at)), 16));
+}
+
+/* The last columns, one a lane, are added after the vectors. */
+#define FLOAT_KERNEL(format, to_float)                                                                               \
+    void fc_gemv_##format##_neon(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
+        int64_t whole = w->cols / FC_LANES * FC_LANES;                                                               \
+        for (int64_t row = begin; row < end; row++) {                                                                \
+            totals t = no_totals();                                                                                  \
+            const uint8_t *at = w->data + row * w->row_bytes;                                                        \
+            for (int64_t c = 0; c < whole; c += FC_LANES, at += 2 * FC_LANES) {                                      \
+                FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                                 \
+                FC_UNROLL                                                                                            \
+                for (int i = 0; i < 4; i++)                                                                          \
+                    t.part[i] = vfmaq_f32(t.part[i], floats_of_##format(at + 8 * i), vld1q_f32(x->f + c + 4 * i));   \
+            }                                                                                                        \
+            float lane[FC_LANES];                                                                                    \
+            for (int i = 0; i < 4; i++) vst1q_f32(lane + 4 * i, t.part[i]);                                          \
+            for (int64_t c = whole; c < w->cols; c++, at += 2)                                                       \
+                lane[c - whole] = fmaf(to_float(fc_load_u16(at)), x->f[c], lane[c - whole]);                         \
+            y[row - begin] = fc_reduce_lanes(lane);                                                                  \
+        }                                                                                                            \
+    }
+FLOAT_KERNEL(f16, fc_float_of_half)
+FLOAT_KERNEL(bf16, fc_float_of_bf16)
+
+/* ---- attention ------------------------------------------------------------------ */
+
+typedef float32x4_t vec;
+enum { VEC_FLOATS = 4 };
+#define ATTEND_INLINE NEON
+
+NEON vec vec_zero(void) { return vdupq_n_f32(0); }
+NEON vec vec_set(float x) { return vdupq_n_f32(x); }
+NEON vec vec_load(const float *at) { return vld1q_f32(at); }
+NEON void vec_store(float *at, vec v) { vst1q_f32(at, v); }
+NEON vec vec_of_half(const uint16_t *at) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(at))); }
+NEON vec vec_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+NEON vec vec_mul(vec a, vec b) { return vmulq_f32(a, b); }
+NEON vec vec_max(vec a, vec b) { return vmaxq_f32(a, b); }
+NEON float vec_sum(vec v) { return vaddvq_f32(v); }
+NEON vec vec_round(vec v) { return vrndnq_f32(v); }
+NEON vec vec_two_to_the(vec n) {
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
+}
+
+#include "attend.h"
+
+void fc_attend_f16_neon(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
+                        float *out, float *scratch) {
+    attend_all(q, heads, k, v, cells, dim, out, scratch);
+}
+
+/* ---- reading --------------------------------------------------------------------- */
+
+uint64_t fc_read_bytes_neon(const uint8_t *data, size_t bytes) {
+    uint8x16_t seen[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
+    for (size_t i = 0; i < bytes; i += 64) {
+        FC_PREFETCH(data + i + FC_PREFETCH_AHEAD);
+        FC_UNROLL
+        for (int j = 0; j < 4; j++) seen[j] = veorq_u8(seen[j], vld1q_u8(data + i + 16 * j));
+    }
+    uint64x2_t all = vreinterpretq_u64_u8(veorq_u8(veorq_u8(seen[0], seen[1]), veorq_u8(seen[2], seen[3])));
+    return vgetq_lane_u64(all, 0) ^ vgetq_lane_u64(all, 1);
+}
+
+#else
+typedef int fc_no_arm_here;
+#endif

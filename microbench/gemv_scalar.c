@@ -1,0 +1,226 @@
+/* The oracle: each format's arithmetic in plain C, one weight at a time.
+ *
+ * Vectors made by the compiler would hide what the other files gain, and make
+ * the oracle a second implementation to trust, so they are switched off. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-vectorize", "no-tree-slp-vectorize")
+#endif
+#if defined(__clang__)
+#define PLAIN_LOOP _Pragma("clang loop vectorize(disable) interleave(disable)")
+#else
+#define PLAIN_LOOP
+#endif
+
+#include "numeric.h"
+
+/* ---- one scale a vector ---------------------------------------------------- */
+
+/* A row's digits times the activations, in the activations' own order. */
+typedef int32_t row_dot(const uint8_t *row, const fc_activation *x);
+
+static void ternary(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y, row_dot *dot,
+                    int scale_step) {
+    for (int64_t row = begin; row < end; row++)
+        y[row - begin] = fc_ternary_result(dot(w->data + row * w->row_bytes, x), x, w->scales[row * scale_step]);
+}
+
+static int32_t dot_trit5(const uint8_t *row, const fc_activation *x) {
+    int32_t sum = 0;
+    const int8_t *q = x->q;
+    int64_t bytes = (x->cols + 4) / 5;
+    for (int64_t group = 0; group < bytes; group += FC_TRIT5_GROUP_BYTES, q += FC_TRIT5_GROUP) {
+        PLAIN_LOOP
+        for (int64_t p = 0; p < FC_TRIT5_GROUP_BYTES && group + p < bytes; p++) {
+            uint8_t fraction = row[group + p];
+            PLAIN_LOOP
+            for (int k = 0; k < 5; k++, fraction = fc_next_fraction(fraction))
+                sum += fc_front_digit(fraction) * q[64 * k + p];
+        }
+    }
+    return sum;
+}
+
+static int32_t dot_i2_s(const uint8_t *row, const fc_activation *x) {
+    int32_t sum = 0;
+    PLAIN_LOOP
+    for (int64_t byte = 0; byte < x->cols / 4; byte++) {
+        const int8_t *q = x->q + byte / 64 * 256 + byte % 64;
+        PLAIN_LOOP
+        for (int k = 0; k < 4; k++) sum += (row[byte] >> (6 - 2 * k) & 3) * q[64 * k];
+    }
+    return sum;
+}
+
+void fc_gemv_trit5_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    ternary(w, x, begin, end, y, dot_trit5, 1);
+}
+
+void fc_gemv_i2_s_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    ternary(w, x, begin, end, y, dot_i2_s, 0);
+}
+
+/* ---- a scale a block -------------------------------------------------------
+ *
+ * A block's products are added as integers in FC_LANES lanes: byte p of the 64
+ * that a wide vector holds belongs to lane p / 4, as dot-product instructions
+ * have it. Then each lane is scaled and added up in floats, fused. */
+
+typedef struct {
+    int32_t of[FC_LANES];
+} lanes;
+
+static void add_scaled(float total[FC_LANES], const lanes *s, float scale) {
+    PLAIN_LOOP
+    for (int i = 0; i < FC_LANES; i++) total[i] = fmaf(scale, (float)s->of[i], total[i]);
+}
+
+/* One super-block of weights against its activations, added to the lanes. */
+typedef void add_block(float total[FC_LANES], const uint8_t *block, const int8_t *q, const int32_t *lane_sum, float scale);
+
+static void blocks(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y, add_block *add,
+                   int block_bytes, int q_bytes) {
+    for (int64_t row = begin; row < end; row++) {
+        float total[FC_LANES] = {0};
+        const uint8_t *data = w->data + row * w->row_bytes;
+        for (int64_t b = 0; b < w->cols / FC_SUPER; b++)
+            add(total, data + b * block_bytes, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);
+        y[row - begin] = fc_reduce_lanes(total);
+    }
+}
+
+static void add_tq1_0(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    lanes s;
+    for (int i = 0; i < FC_LANES; i++) s.of[i] = -lane_sum[i];
+    for (int p = 0; p < FC_TQ1_D; p++) {
+        uint8_t fraction = b[p];
+        PLAIN_LOOP
+        for (int k = 0; k < 5; k++, fraction = fc_next_fraction(fraction))
+            s.of[p / 4] += fc_front_digit(fraction) * q[64 * k + p];
+    }
+    add_scaled(total, &s, fc_half_at(b + FC_TQ1_D) * scale);
+}
+
+static void add_tq2_0(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    lanes s;
+    for (int i = 0; i < FC_LANES; i++) s.of[i] = -lane_sum[i];
+    for (int p = 0; p < FC_TQ2_D; p++)
+        for (int k = 0; k < 4; k++) s.of[p / 4] += (b[p] >> 2 * k & 3) * q[64 * k + p];
+    add_scaled(total, &s, fc_half_at(b + FC_TQ2_D) * scale);
+}
+
+static void add_q4_k(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    lanes s = {{0}}, low;
+    uint8_t scales[16];
+    fc_q4k_scales(b + FC_Q4K_SCALES, scales);
+    for (int p = 0; p < 128; p++) {
+        int half = p / 64, lane = p % 64, sub = half * 4 + lane / 32 * 2;
+        const int8_t *at = q + half * 128 + lane;
+        s.of[lane / 4] += scales[sub] * (b[FC_Q4K_QS + p] & 15) * at[0];
+        s.of[lane / 4] += scales[sub + 1] * (b[FC_Q4K_QS + p] >> 4) * at[64];
+    }
+    for (int i = 0; i < FC_LANES; i++) low.of[i] = scales[8 + i / 2] * lane_sum[i];
+    add_scaled(total, &s, fc_half_at(b) * scale);
+    add_scaled(total, &low, -(fc_half_at(b + 2) * scale));
+}
+
+static void add_q6_k(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    const int8_t *scales = (const int8_t *)b + FC_Q6K_SCALES;
+    lanes s;
+    for (int i = 0; i < FC_LANES; i++) s.of[i] = -32 * scales[i] * lane_sum[i];
+    for (int c = 0; c < FC_SUPER; c++) {
+        int low = b[c / 128 * 64 + c % 64] >> c / 64 % 2 * 4 & 15;
+        int high = b[FC_Q6K_QH + c / 128 * 32 + c % 32] >> c / 32 % 4 * 2 & 3;
+        s.of[c % 64 / 4] += scales[c / 16] * (low | high << 4) * q[c];
+    }
+    add_scaled(total, &s, fc_half_at(b + FC_Q6K_D) * scale);
+}
+
+#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                 \
+    void fc_gemv_##format##_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
+        blocks(w, x, begin, end, y, add_##format, block_bytes, q_bytes);                                           \
+    }
+BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
+BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
+BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
+BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+
+/* Two blocks of 32 share the lanes: eight each. */
+void fc_gemv_q8_0_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        float total[FC_LANES] = {0};
+        for (int64_t i = 0; i < w->cols / FC_Q8_BLOCK; i++) {
+            const uint8_t *b = w->data + row * w->row_bytes + i * FC_Q8_BYTES;
+            lanes s = {{0}};
+            for (int p = 0; p < FC_Q8_BLOCK; p++)
+                s.of[i % 2 * 8 + p / 4] += (int8_t)b[2 + p] * x->q[i * FC_Q8_BLOCK + p];
+            add_scaled(total, &s, fc_half_at(b) * x->scale[i]);
+        }
+        y[row - begin] = fc_reduce_lanes(total);
+    }
+}
+
+/* ---- floats ---------------------------------------------------------------- */
+
+typedef float to_float(uint16_t bits);
+
+static void floats(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y, to_float *convert) {
+    for (int64_t row = begin; row < end; row++) {
+        float total[FC_LANES] = {0};
+        const uint8_t *data = w->data + row * w->row_bytes;
+        PLAIN_LOOP
+        for (int64_t c = 0; c < w->cols; c++)
+            total[c % FC_LANES] = fmaf(convert(fc_load_u16(data + 2 * c)), x->f[c], total[c % FC_LANES]);
+        y[row - begin] = fc_reduce_lanes(total);
+    }
+}
+
+void fc_gemv_f16_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    floats(w, x, begin, end, y, fc_float_of_half);
+}
+
+void fc_gemv_bf16_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    floats(w, x, begin, end, y, fc_float_of_bf16);
+}
+
+/* ---- attention ----------------------------------------------------------------
+ *
+ * Two passes over the keys, nothing kept: the plainest softmax there is. */
+
+static float score(const float *q, const uint16_t *k, int dim) {
+    float sum = 0;
+    PLAIN_LOOP
+    for (int i = 0; i < dim; i++) sum += q[i] * fc_float_of_half(k[i]);
+    return sum;
+}
+
+static void attend_head(const float *q, const uint16_t *k, const uint16_t *v, int64_t cells, int dim, float *out) {
+    float most = score(q, k, dim), sum = 0;
+    for (int64_t cell = 1; cell < cells; cell++) most = fmaxf(most, score(q, k + cell * dim, dim));
+    for (int i = 0; i < dim; i++) out[i] = 0;
+    for (int64_t cell = 0; cell < cells; cell++) {
+        float weight = expf(score(q, k + cell * dim, dim) - most);
+        sum += weight;
+        PLAIN_LOOP
+        for (int i = 0; i < dim; i++) out[i] += weight * fc_float_of_half(v[cell * dim + i]);
+    }
+    for (int i = 0; i < dim; i++) out[i] /= sum;
+}
+
+void fc_attend_f16_scalar(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
+                          float *out, float *scratch) {
+    (void)scratch;
+    for (int h = 0; h < heads; h++) attend_head(q + h * dim, k, v, cells, dim, out + h * dim);
+}
+
+/* ---- reading ------------------------------------------------------------------ */
+
+uint64_t fc_read_bytes_scalar(const uint8_t *data, size_t bytes) {
+    uint64_t seen = 0;
+    PLAIN_LOOP
+    for (size_t i = 0; i < bytes; i += 8) {
+        uint64_t word;
+        memcpy(&word, data + i, sizeof word);
+        seen ^= word;
+    }
+    return seen;
+}

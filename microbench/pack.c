@@ -1,0 +1,251 @@
+/* Packing, unpacking and random filling, one weight at a time: the plain
+ * statement of each layout. Kernels are checked against it. */
+#include <string.h>
+
+#include "numeric.h"
+
+/* ---- ternary layouts ------------------------------------------------------
+ * All of them put digit k of byte p at a column that is linear in k and p, so a
+ * layout is a list of runs: `bytes` bytes whose digit k stands for column
+ * first + k * bytes + p. */
+
+typedef struct {
+    int64_t byte, bytes, first, digits;
+} run;
+
+enum { MAX_RUNS = 3 };
+
+/* The runs of block number `block`; returns how many. */
+static int runs_of(fc_format format, int64_t cols, int64_t block, run out[MAX_RUNS]) {
+    switch (format) {
+    case FC_trit5: {
+        int64_t whole = cols / FC_TRIT5_GROUP;
+        out[0] = (run){block * 64, block < whole ? 64 : fc_trit5_tail(cols), block * FC_TRIT5_GROUP, 5};
+        return 1;
+    }
+    case FC_i2_s:
+        out[0] = (run){block * 32, 32, block * 128, 4};
+        return 1;
+    case FC_tq1_0:
+        out[0] = (run){block * FC_TQ1_BYTES, 32, block * 256, 5};
+        out[1] = (run){block * FC_TQ1_BYTES + 32, 16, block * 256 + 160, 5};
+        out[2] = (run){block * FC_TQ1_BYTES + FC_TQ1_QH, 4, block * 256 + 240, 4};
+        return 3;
+    case FC_tq2_0:
+        out[0] = (run){block * FC_TQ2_BYTES, 32, block * 256, 4};
+        out[1] = (run){block * FC_TQ2_BYTES + 32, 32, block * 256 + 128, 4};
+        return 2;
+    default:
+        return 0;
+    }
+}
+
+static int64_t blocks_of(fc_format format, int64_t cols) {
+    int64_t block = format == FC_trit5 ? FC_TRIT5_GROUP : fc_facts(format)->block_weights;
+    return (cols + block - 1) / block;
+}
+
+/* Digits are 0, 1, 2. Four digits of tq1_0's last bytes are five with a 0. */
+static uint8_t encode(fc_format format, const int digit[5]) {
+    switch (format) {
+    case FC_i2_s:
+        return (uint8_t)(digit[0] << 6 | digit[1] << 4 | digit[2] << 2 | digit[3]);
+    case FC_tq2_0:
+        return (uint8_t)(digit[0] | digit[1] << 2 | digit[2] << 4 | digit[3] << 6);
+    default:
+        return fc_fraction_of(81 * digit[0] + 27 * digit[1] + 9 * digit[2] + 3 * digit[3] + digit[4]);
+    }
+}
+
+static void decode(fc_format format, uint8_t byte, int digit[5]) {
+    for (int k = 0; k < 5; k++) {
+        if (format == FC_i2_s) digit[k] = byte >> (6 - 2 * (k & 3)) & 3;
+        else if (format == FC_tq2_0) digit[k] = byte >> 2 * (k & 3) & 3;
+        else {
+            digit[k] = fc_front_digit(byte);
+            byte = fc_next_fraction(byte);
+        }
+    }
+}
+
+static void set_block_scale(fc_format format, uint8_t *row, int64_t block, float scale) {
+    uint16_t half = fc_half_of_float(scale);
+    if (format == FC_tq1_0) memcpy(row + block * FC_TQ1_BYTES + FC_TQ1_D, &half, 2);
+    if (format == FC_tq2_0) memcpy(row + block * FC_TQ2_BYTES + FC_TQ2_D, &half, 2);
+}
+
+static void pack_run(fc_format format, const run *r, const int8_t *weights, int64_t cols, uint8_t *row) {
+    for (int64_t p = 0; p < r->bytes; p++) {
+        int digit[5] = {0};
+        for (int64_t k = 0; k < r->digits; k++) {
+            int64_t c = r->first + k * r->bytes + p;
+            digit[k] = c < cols ? weights[c] + 1 : 1; /* past the end: a weight of 0 */
+        }
+        row[r->byte + p] = encode(format, digit);
+    }
+}
+
+static void unpack_run(fc_format format, const run *r, const uint8_t *row, int64_t cols, int8_t *weights) {
+    for (int64_t p = 0; p < r->bytes; p++) {
+        int digit[5];
+        decode(format, row[r->byte + p], digit);
+        for (int64_t k = 0; k < r->digits; k++) {
+            int64_t c = r->first + k * r->bytes + p;
+            if (c < cols) weights[c] = (int8_t)(digit[k] - 1);
+        }
+    }
+}
+
+static int is_ternary(fc_format format, int64_t cols) {
+    return format <= FC_tq2_0 && fc_row_bytes(format, cols) > 0;
+}
+
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *row) {
+    if (!is_ternary(format, cols)) return -1;
+    for (int64_t block = 0; block < blocks_of(format, cols); block++) {
+        run runs[MAX_RUNS];
+        int n = runs_of(format, cols, block, runs);
+        for (int i = 0; i < n; i++) pack_run(format, &runs[i], weights, cols, row);
+        set_block_scale(format, row, block, scale);
+    }
+    return 0;
+}
+
+int fc_unpack_row(fc_format format, const uint8_t *row, int64_t cols, int8_t *weights) {
+    if (!is_ternary(format, cols)) return -1;
+    for (int64_t block = 0; block < blocks_of(format, cols); block++) {
+        run runs[MAX_RUNS];
+        int n = runs_of(format, cols, block, runs);
+        for (int i = 0; i < n; i++) unpack_run(format, &runs[i], row, cols, weights);
+    }
+    return 0;
+}
+
+/* ---- every layout to floats -------------------------------------------------- */
+
+static void dequantise_q4_k(const uint8_t *b, float *out) {
+    float d = fc_half_at(b), dmin = fc_half_at(b + 2);
+    uint8_t scales[16];
+    fc_q4k_scales(b + FC_Q4K_SCALES, scales);
+    for (int i = 0; i < FC_SUPER; i++) {
+        int sub = i / 32, byte = b[FC_Q4K_QS + sub / 2 * 32 + i % 32];
+        int nibble = sub % 2 ? byte >> 4 : byte & 15;
+        out[i] = d * scales[sub] * (float)nibble - dmin * scales[8 + sub];
+    }
+}
+
+static void dequantise_q6_k(const uint8_t *b, float *out) {
+    float d = fc_half_at(b + FC_Q6K_D);
+    for (int i = 0; i < FC_SUPER; i++) {
+        int half = i / 128, in = i % 128;
+        int low = b[half * 64 + in % 64] >> in / 64 * 4 & 15;
+        int high = b[FC_Q6K_QH + half * 32 + in % 32] >> in / 32 * 2 & 3;
+        int8_t scale = (int8_t)b[FC_Q6K_SCALES + i / 16];
+        out[i] = d * (float)scale * (float)((low | high << 4) - 32);
+    }
+}
+
+static void dequantise_q8_0(const uint8_t *b, float *out) {
+    float d = fc_half_at(b);
+    for (int i = 0; i < FC_Q8_BLOCK; i++) out[i] = d * (float)(int8_t)b[2 + i];
+}
+
+static void dequantise_ternary(fc_format format, const uint8_t *row, int64_t cols, float *out) {
+    int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
+    int8_t *weights = (int8_t *)out + 3 * cols; /* the back of `out`: read before it is overwritten */
+    fc_unpack_row(format, row, cols, weights);
+    for (int64_t c = 0; c < cols; c++) {
+        float scale = 1;
+        if (format == FC_tq1_0) scale = fc_half_at(row + c / block * bytes + FC_TQ1_D);
+        if (format == FC_tq2_0) scale = fc_half_at(row + c / block * bytes + FC_TQ2_D);
+        out[c] = scale * (float)weights[c];
+    }
+}
+
+int fc_dequantise_row(fc_format format, const uint8_t *row, int64_t cols, float *out) {
+    if (fc_row_bytes(format, cols) < 0) return -1;
+    int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
+    if (format <= FC_tq2_0) {
+        dequantise_ternary(format, row, cols, out);
+        return 0;
+    }
+    for (int64_t c = 0; c < cols; c += block, row += bytes) {
+        if (format == FC_q4_k) dequantise_q4_k(row, out + c);
+        if (format == FC_q6_k) dequantise_q6_k(row, out + c);
+        if (format == FC_q8_0) dequantise_q8_0(row, out + c);
+        if (format == FC_f16) out[c] = fc_half_at(row);
+        if (format == FC_bf16) out[c] = fc_float_of_bf16(fc_load_u16(row));
+    }
+    return 0;
+}
+
+/* ---- random rows ---------------------------------------------------------------- */
+
+/* splitmix64 */
+static uint64_t draw(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint8_t below(uint64_t *state, uint32_t n) { return (uint8_t)((draw(state) >> 32) * n >> 32); }
+
+/* A byte whose two-bit fields are 0, 1 or 2. */
+static uint8_t draw_two_bit(uint64_t *state) {
+    int digit[5] = {below(state, 3), below(state, 3), below(state, 3), below(state, 3), 0};
+    return encode(FC_i2_s, digit);
+}
+
+static uint8_t draw_byte(fc_format format, int64_t at, uint64_t *state) {
+    switch (format) {
+    case FC_trit5: return fc_fraction_of(below(state, 243));
+    case FC_tq1_0: return fc_fraction_of(at < FC_TQ1_QH ? below(state, 243) : 3 * below(state, 81));
+    case FC_i2_s:
+    case FC_tq2_0: return draw_two_bit(state);
+    default: return below(state, 256);
+    }
+}
+
+static void put_half(uint8_t *at, float value) {
+    uint16_t half = fc_half_of_float(value);
+    memcpy(at, &half, 2);
+}
+
+/* Scales that keep a block's weights near one in size. */
+static void draw_scales(fc_format format, uint8_t *block, uint64_t *state) {
+    float size = 0.5f + (float)below(state, 256) / 256;
+    switch (format) {
+    case FC_tq1_0: put_half(block + FC_TQ1_D, size); break;
+    case FC_tq2_0: put_half(block + FC_TQ2_D, size); break;
+    case FC_q8_0: put_half(block, size / 128); break;
+    case FC_q6_k: put_half(block + FC_Q6K_D, size / 2048); break;
+    case FC_q4_k:
+        put_half(block, size / 256);
+        put_half(block + 2, size / 32);
+        break;
+    case FC_f16: put_half(block, (float)((int)below(state, 255) - 127) / 128); break;
+    case FC_bf16: {
+        uint16_t bf16 = (uint16_t)(fc_bits_of_float((float)((int)below(state, 255) - 127) / 128) >> 16);
+        memcpy(block, &bf16, 2);
+        break;
+    }
+    default: break;
+    }
+}
+
+static void draw_row(fc_format format, uint8_t *row, int64_t bytes, uint64_t *state) {
+    int block = fc_facts(format)->block_bytes ? fc_facts(format)->block_bytes : 1;
+    for (int64_t i = 0; i < bytes; i++) row[i] = draw_byte(format, i % block, state);
+    for (int64_t i = 0; i < bytes; i += block) draw_scales(format, row + i, state);
+}
+
+void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed) {
+    enum { DRAWN = 16 };
+    int64_t bytes = fc_row_bytes(format, cols);
+    uint64_t state = seed ^ (uint64_t)begin << 32;
+    for (int64_t row = begin; row < end; row++) {
+        if (row - begin < DRAWN) draw_row(format, data + row * bytes, bytes, &state);
+        else memcpy(data + row * bytes, data + (begin + below(&state, DRAWN)) * bytes, (size_t)bytes);
+    }
+}

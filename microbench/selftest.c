@@ -1,0 +1,161 @@
+/* Every kernel of this build that this CPU runs, against scalar: odd sizes,
+ * tails, alignments, extreme activations. A program of its own, so that
+ * sanitizers and emulators can run it without Python. */
+#include "platform.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "numeric.h"
+
+static int passed, failed, skipped;
+
+static void expect(int ok, const char *what, const char *isa, const char *format, long rows, long cols) {
+    if (ok) passed++;
+    else if (failed++ < 20) printf("FAILED %s: %s %s, %ld rows of %ld\n", what, isa, format, rows, cols);
+}
+
+static float draw(uint32_t *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(int32_t)*state * 0x1p-31f;
+}
+
+enum { MOST_COLS = 2600 };
+
+/* Ordinary vectors, all of one sign at full size, and nothing at all. */
+static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
+    for (int64_t i = 0; i < cols; i++) x[i] = kind == 0 ? draw(state) : kind == 1 ? 1.0f : kind == 2 ? -1.0f : 0.0f;
+}
+
+/* Exactly as many bytes as the rows need, `shift` bytes past an aligned place:
+ * an over-read is the sanitizer's to find. */
+static void check_shape(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int shift) {
+    int64_t row_bytes = fc_row_bytes(format, cols);
+    if (row_bytes < 0 || !isa->gemv[format]) return;
+    float x[MOST_COLS], scales[32];
+    uint32_t state = (uint32_t)(cols * 31 + rows);
+    uint8_t *data = malloc((size_t)(row_bytes * rows) + (size_t)shift);
+    fc_activation *a = fc_activation_new(cols);
+    for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
+    fc_fill_rows(format, data + shift, cols, 0, rows, state);
+    fc_matrix w = {data + shift, scales, rows, cols, row_bytes};
+    for (int kind = 0; kind < 4; kind++) {
+        fill_vector(x, cols, kind, &state);
+        fc_activation_set(a, format, x, cols);
+        int ok = fc_check_gemv(isa, format, &w, a, 0, rows) == 0;
+        expect(ok, "gemv", isa->isa, fc_facts(format)->name, (long)rows, (long)cols);
+    }
+    fc_activation_free(a);
+    free(data);
+}
+
+static void check_gemv(const fc_kernels *isa, fc_format format) {
+    if (!isa->gemv[format]) return;
+    for (int64_t cols = 1; cols <= MOST_COLS; cols += cols < 700 ? 1 : 37)
+        check_shape(isa, format, 1 + cols % 7, cols, (int)(cols % 5));
+    for (int64_t cols = 128; cols <= MOST_COLS; cols += 32)
+        for (int64_t rows = 1; rows <= 9; rows += 2) check_shape(isa, format, rows, cols, (int)(rows % 3));
+}
+
+static void check_packing(fc_format format) {
+    int8_t weights[MOST_COLS], back[MOST_COLS];
+    uint8_t row[MOST_COLS];
+    uint32_t state = 7;
+    for (int64_t cols = 1; cols <= MOST_COLS; cols++) {
+        for (int64_t i = 0; i < cols; i++) weights[i] = (int8_t)lrintf(draw(&state) * 1.49f);
+        if (fc_pack_row(format, weights, cols, 1, row)) continue;
+        fc_unpack_row(format, row, cols, back);
+        expect(!memcmp(weights, back, (size_t)cols), "pack", "scalar", fc_facts(format)->name, 1, (long)cols);
+    }
+}
+
+static void check_attention(const fc_kernels *isa, int heads, int dim, int cells) {
+    enum { MOST_HEADS = 8, MOST_DIM = 160, MOST_CELLS = 200 };
+    static float q[MOST_HEADS * MOST_DIM], got[MOST_HEADS * MOST_DIM], want[MOST_HEADS * MOST_DIM];
+    static float scratch[FC_ATTEND_SCRATCH(MOST_HEADS, MOST_DIM)];
+    uint32_t state = (uint32_t)(heads * dim + cells);
+    size_t cache = (size_t)(cells * dim);
+    uint16_t *k = malloc(2 * cache), *v = malloc(2 * cache); /* exact: an over-read shows */
+    for (size_t i = 0; i < cache; i++) {
+        k[i] = fc_half_of_float(draw(&state));
+        v[i] = fc_half_of_float(draw(&state));
+    }
+    for (int i = 0; i < heads * dim; i++) q[i] = 3 * draw(&state);
+    isa->attend(q, heads, k, v, cells, dim, got, scratch);
+    fc_isa(0)->attend(q, heads, k, v, cells, dim, want, scratch);
+    float worst = 0;
+    for (int i = 0; i < heads * dim; i++) worst = fmaxf(worst, fabsf(got[i] - want[i]));
+    expect(worst < 1e-5f, "attend", isa->isa, "f16", cells, dim);
+    free(k);
+    free(v);
+}
+
+static void check_attend(const fc_kernels *isa) {
+    static const int cells[] = {1, 2, 15, 16, 17, 63, 64, 65, 128, 200};
+    for (size_t i = 0; isa->attend && i < sizeof cells / sizeof *cells; i++)
+        for (int dim = 32; dim <= 160; dim += 32)
+            for (int heads = 1; heads <= 8; heads += 7) check_attention(isa, heads, dim, cells[i]);
+}
+
+static void check_read(const fc_kernels *isa) {
+    enum { BYTES = 4096 };
+    static _Alignas(64) uint8_t data[BYTES];
+    for (int i = 0; isa->read && i < BYTES; i += 61) {
+        uint64_t before = isa->read(data, BYTES);
+        data[i] ^= 1;
+        expect(isa->read(data, BYTES) != before, "read", isa->isa, "bytes", 1, BYTES);
+    }
+}
+
+/* Threads take turns at a counter; a barrier that leaks one shows. */
+enum { TURNS = 2000 };
+typedef struct {
+    fc_pool *pool;
+    int seen[8], wrong[8];
+} turns;
+
+static void take_turns(void *argument, int thread, int threads) {
+    turns *t = argument;
+    for (int turn = 1; turn <= TURNS; turn++) {
+        t->seen[thread] = turn;
+        fc_pool_barrier(t->pool, thread);
+        for (int i = 0; i < threads; i++) t->wrong[thread] += t->seen[i] != turn;
+        fc_pool_barrier(t->pool, thread);
+    }
+}
+
+static void check_pool(int threads) {
+    turns t = {.pool = fc_pool_new(threads)};
+    for (int run = 0; run < 3; run++) fc_pool_run(t.pool, take_turns, &t);
+    int wrong = 0;
+    for (int i = 0; i < threads; i++) wrong += t.wrong[i] + (t.seen[i] != TURNS);
+    expect(!wrong, "barrier", "pool", "threads", threads, TURNS);
+    fc_pool_free(t.pool);
+}
+
+static void check_halves(void) {
+    for (uint32_t h = 0; h < 0x7c00; h++)
+        expect(fc_half_of_float(fc_float_of_half((uint16_t)h)) == h, "half", "scalar", "f16", 1, (long)h);
+}
+
+int main(void) {
+    for (int i = 0; i < fc_isa_count(); i++) {
+        const fc_kernels *isa = fc_isa(i);
+        if (!fc_isa_runs_here(i)) {
+            printf("SKIPPED %s: this CPU lacks it\n", isa->isa);
+            skipped++;
+            continue;
+        }
+        int before = passed + failed;
+        for (int f = 0; f < FC_FORMATS; f++) check_gemv(isa, (fc_format)f);
+        check_attend(isa);
+        check_read(isa);
+        printf("%s: %d checks\n", isa->isa, passed + failed - before);
+    }
+    for (int f = 0; f < FC_FORMATS; f++) check_packing((fc_format)f);
+    for (int threads = 1; threads <= 4; threads++) check_pool(threads);
+    check_halves();
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed != 0;
+}

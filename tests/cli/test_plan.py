@@ -1,0 +1,188 @@
+"""The main job from the outside: what people and scripts see."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCHEMAS = Path(__file__).parents[2] / "fitcheck" / "render" / "schemas"
+
+
+def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fitcheck", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=env,
+    )
+
+
+@cache
+def answer(*args: str) -> tuple[int, dict[str, Any]]:
+    done = run(*args, "--json")
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def row(plan: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(row for row in plan["plans"] if row["format"] == name)
+
+
+def test_70b_in_16_gib_tells_the_truth() -> None:
+    """The headline claim. Sizes: shared facts and the published file's own tensors."""
+    code, plan = answer("70b", "--ram", "16G", "--context", "4096")
+    assert plan["schema"] == "fitcheck.plan/1"
+    assert plan["model"]["name"] == "llama-3.1-70b"
+    assert plan["model"]["resolved_from"] == "70b"
+    assert plan["machine"]["ram_bytes"] == 16 * 2**30
+    assert row(plan, "Q4_K_M")["weights_bytes"] == 42_512_531_712
+    for name, gigabytes in {
+        "F16": 141.1,
+        "TQ1_0": 15.90,
+        "TL2": 18.54,
+        "I2_S": 21.32,
+        "TQ2_0": 19.11,
+    }.items():
+        digits = 1 if name == "F16" else 2
+        assert round(row(plan, name)["weights_bytes"] / 1e9, digits) == gigabytes, name
+    assert {r["kv_bytes"] for r in plan["plans"]} == {1_342_177_280}
+    assert code == 1
+    assert plan["best"] is None
+    assert {r["fits"] for r in plan["plans"]} == {"no"}
+    assert "does not fit" in plan["verdict"]
+
+
+def test_70b_in_64_gib_fits() -> None:
+    code, plan = answer("70b", "--ram", "64G")
+    assert code == 0
+    assert row(plan, "Q4_K_M")["fits"] == "yes"
+    assert row(plan, "F16")["fits"] == "no"
+    best = row(plan, plan["best"])
+    assert best["fits"] == "yes"
+    assert not best["needs_native_training"]
+
+
+def test_every_row_adds_up() -> None:
+    _, plan = answer("70b", "--ram", "64G")
+    for r in plan["plans"]:
+        parts = r["weights_bytes"] + r["kv_bytes"] + r["compute_bytes"] + r["runtime_bytes"]
+        assert r["total_bytes"] == parts, r["format"]
+        assert r["headroom_bytes"] == plan["machine"]["usable_bytes"] - parts
+        assert (r["fits"] == "no") == (r["headroom_bytes"] < 0)
+        if speed := r["decode_tokens_per_s"]:
+            assert 0 < speed["low"] <= speed["expected"] <= speed["high"] <= speed["limit"]
+            assert r["speed_basis"] in ("measured", "profile", "spec", "assumed")
+
+
+@pytest.mark.parametrize("args", [("70b", "--ram", "64G"), ("nosuch",), ("8b", "--machine", "rtx-3090")])
+def test_json_keeps_its_schema(args: tuple[str, ...]) -> None:
+    import jsonschema
+
+    _, printed = answer(*args)
+    name = printed["schema"].removeprefix("fitcheck.").replace("/", "-")
+    jsonschema.validate(printed, json.loads((SCHEMAS / f"{name}.json").read_text()))
+
+
+def test_shipped_schemas_are_current() -> None:
+    from fitcheck.render.json_schema import path_of, schemas, text_of
+
+    for name, schema in schemas().items():
+        assert path_of(name).read_text() == text_of(schema), "run: python -m fitcheck.render.json_schema"
+
+
+def test_ternary_formats_say_what_they_need() -> None:
+    _, plan = answer("70b", "--ram", "64G")
+    ternary = [r for r in plan["plans"] if r["format"] in ("trit5", "I2_S", "TL2", "TQ1_0", "TQ2_0")]
+    assert len(ternary) == 5
+    for r in ternary:
+        assert r["needs_native_training"]
+        assert "destroys" in r["quality_note"]
+    _, native = answer("bitnet-2b", "--ram", "16G")
+    assert not any(r["needs_native_training"] for r in native["plans"])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nosuch",),
+        ("70b", "--ram", "lots"),
+        ("70b", "--ram", "0"),
+        ("70b", "--format", "Q4_K_X"),
+        ("70b", "--machine", "abacus"),
+        ("70b", "--engine", "steam"),
+        ("70b", "--context", "999M"),
+        ("70b", "--simd", "mmx3"),
+        ("70b", "--bandwidth", "fast"),
+        ("70b", "--kv-type", "q3_0"),
+        ("70b", "--nonsense"),
+        ("",),
+        ("plan",),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(args: tuple[str, ...]) -> None:
+    done = run(*args, "--json")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    error = json.loads(done.stdout)
+    assert error["schema"] == "fitcheck.error/1"
+    assert error["exit_code"] == 2
+    assert error["error"]
+    assert error["remedy"]
+
+
+def test_an_unknown_name_gets_the_nearest_three() -> None:
+    done = run("qwen3-23b")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "qwen3-32b" in done.stderr
+    assert done.stderr.count(", ") >= 2
+
+
+def test_the_table_without_a_terminal_is_plain() -> None:
+    done = run("70b", "--ram", "64G")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert "Q4_K_M" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    "verb", ["plan", "probe", "bench", "verify", "explain", "need", "models", "machines", "formats"]
+)
+def test_help_of_every_verb(verb: str) -> None:
+    done = run(verb, "--help")
+    assert done.returncode == 0
+    assert "Usage: fitcheck" in done.stdout
+
+
+def test_an_explanation_adds_up() -> None:
+    _, plan = answer("70b", "--ram", "64G", "--format", "Q4_K_M")
+    _, told = answer("explain", "70b", "--format", "Q4_K_M")
+    assert (
+        sum(line["bytes"] for line in told["lines"]) == told["total_bytes"] == plan["plans"][0]["total_bytes"]
+    )
+    assert all(line["rule"] and line["source"] for line in told["lines"])
+
+
+def test_a_block_rule() -> None:
+    assert "4.5 bits" in run("formats", "--bits", "4", "--block", "64").stdout
+    assert "4.25 bits" in run("formats", "--bits", "4", "--block", "128").stdout
+
+
+def test_an_answer_imports_nothing_heavy() -> None:
+    """A plan must not wait for numpy, pydantic, Textual, psutil or py-cpuinfo."""
+    code = (
+        "import sys; from fitcheck.cli.main import _exit_code; _exit_code(['70b', '--ram', '16G', '--json']);"
+        "heavy = {'numpy', 'pydantic', 'textual', 'psutil', 'cpuinfo'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

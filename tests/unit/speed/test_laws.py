@@ -1,0 +1,122 @@
+"""Physics holds for every engine, model, format and machine: nothing bends it."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitcheck.footprint.memory import read_groups
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
+from fitcheck.schema.plan import TokenRate
+from fitcheck.schema.request import Request
+from fitcheck.sources.catalog import load_model
+from fitcheck.sources.engines import load_engines
+from fitcheck.speed.decode import Decoder
+
+ENGINES = load_engines()
+MODELS = {
+    name: load_model(name)
+    for name in ("llama-3.2-1b", "gemma-3-4b", "deepseek-v2-lite", "qwen3-30b-a3b", "nemotron-h-8b", "bitnet-2b")
+}
+FORMATS = ("F16", "Q8_0", "Q4_K_M", "IQ3_S", "TQ1_0", "I2_S", "trit5")
+FEATURES = ((), ("avx2",), ("avx2", "avx512_vnni"), ("neon",), ("neon", "dotprod"))
+
+bandwidths = st.floats(1e9, 4e12)
+depths = st.integers(0, 200_000)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    """Anything from a bare name to a benchmarked machine with a GPU."""
+    cores = draw(st.none() | st.integers(1, 192))
+    measured = draw(st.booleans())
+    rows = tuple(
+        ReadBandwidth(threads, "4k", draw(bandwidths)) for threads in (1, 2, 8) if measured and draw(st.booleans())
+    )
+    card = Gpu("NVIDIA GeForce RTX 3090", 24 << 30, draw(st.none() | bandwidths))
+    rates = (KernelRate("I2_S", "avx2", draw(st.floats(1e9, 1e12)), "measured"),) if measured else ()
+    return Machine(
+        name="any",
+        source="hypothesis",
+        ram_bytes=None,
+        arch=draw(st.sampled_from((None, "x86_64", "aarch64"))),
+        cores=cores,
+        simd=draw(st.sampled_from(FEATURES)),
+        peak_bandwidth_bytes_per_s=draw(st.none() | bandwidths),
+        read_bandwidth=rows,
+        kernel_rates=rates,
+        gpus=(card,),
+    )
+
+
+@st.composite
+def decoders(draw: st.DrawFn) -> Decoder:
+    model = MODELS[draw(st.sampled_from(sorted(MODELS)))]
+    groups = read_groups(model, draw(st.sampled_from(FORMATS)))
+    request = Request(
+        threads=draw(st.none() | st.integers(1, 192)),
+        kv_type=draw(st.sampled_from(("f16", "q8_0"))),
+        flash_attention=draw(st.sampled_from(("auto", "on", "off"))),
+    )
+    engine: Engine = draw(st.sampled_from(ENGINES))
+    return Decoder(model, groups, draw(machines()), engine, request)
+
+
+def rate(decoder: Decoder, depth: int = 0) -> TokenRate:
+    return decoder.at(depth).tokens_per_s
+
+
+@given(decoders(), depths)
+def test_the_interval_holds_the_expectation_and_stays_below_the_limit(decoder: Decoder, depth: int) -> None:
+    speed = rate(decoder, depth)
+    assert 0 < speed.low <= speed.expected <= speed.high <= speed.limit
+
+
+@given(decoders(), depths, depths)
+def test_more_depth_is_never_faster(decoder: Decoder, one: int, other: int) -> None:
+    near, far = rate(decoder, min(one, other)), rate(decoder, max(one, other))
+    assert far.expected <= near.expected * (1 + 1e-12)
+    assert far.limit <= near.limit
+
+
+@given(decoders(), depths, st.floats(1, 100))
+def test_more_bandwidth_is_never_slower(decoder: Decoder, depth: int, times: float) -> None:
+    before = replace(decoder.machine, bandwidth_bytes_per_s=20e9, overrides=("bandwidth",))
+    after = replace(before, bandwidth_bytes_per_s=20e9 * times)
+    slow, fast = (rate(replace(decoder, machine=machine), depth) for machine in (before, after))
+    assert fast.expected >= slow.expected * (1 - 1e-12)
+    assert fast.limit >= slow.limit
+
+
+@given(decoders(), depths, st.integers(1, 192), st.integers(1, 192))
+def test_more_threads_up_to_the_cores_are_never_slower(
+    decoder: Decoder, depth: int, one: int, other: int
+) -> None:
+    machine = replace(decoder.machine, cores=192, read_bandwidth=())
+    few, many = (
+        rate(replace(decoder, machine=machine, request=replace(decoder.request, threads=threads)), depth)
+        for threads in sorted((one, other))
+    )
+    assert many.expected >= few.expected * (1 - 1e-12)
+
+
+@given(decoders(), depths)
+def test_memory_alone_never_makes_fewer_bytes_slower(decoder: Decoder, depth: int) -> None:
+    engine = replace(decoder.engine, rates=(), attention=())
+    machine = replace(decoder.machine, kernel_rates=())
+    sizes = []
+    for name in FORMATS:
+        groups = read_groups(decoder.model, name)
+        speed = rate(replace(decoder, engine=engine, machine=machine, groups=groups), depth)
+        sizes.append((sum(group.bytes for group in groups), speed.expected))
+    sizes.sort()
+    assert all(small[1] >= large[1] * (1 - 1e-12) for small, large in zip(sizes, sizes[1:], strict=False))
+
+
+@given(decoders(), st.integers(1, 200_000))
+def test_the_curve_starts_at_the_speed_and_falls(decoder: Decoder, context: int) -> None:
+    start, half, full = decoder.curve(context)
+    assert (start.depth, half.depth, full.depth) == (0, context // 2, context)
+    assert start.expected == rate(decoder).expected
+    assert start.expected >= half.expected >= full.expected

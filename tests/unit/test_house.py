@@ -1,0 +1,100 @@
+"""The rooms of the house import downward only."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "fitcheck"
+
+# Ground first. Rooms on one step may not import each other, but for the pairs below.
+STEPS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("units",),
+    ("schema",),
+    ("footprint",),
+    ("speed",),
+    ("budget",),
+    ("verdict",),
+    ("planner",),
+    ("requirements",),
+    ("sources", "bench"),
+    ("probe",),
+    ("verify",),
+    ("render",),
+    ("tui",),
+    ("cli",),
+)
+HEIGHT = {room: height for height, rooms in enumerate(STEPS) for room in rooms}
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "fitcheck" and len(parts) > 1 and parts[1] != "__main__" else None
+
+
+def imports(path: Path) -> set[str]:
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
+
+
+def arrows() -> list[tuple[str, str, str]]:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        here = room_of(".".join(("fitcheck", *path.relative_to(ROOT).with_suffix("").parts)))
+        for module in imports(path):
+            there = room_of(module)
+            if here in HEIGHT and there in HEIGHT and here != there:
+                found.append((str(path.relative_to(ROOT)), here, there))
+    return found
+
+
+def test_every_room_has_its_step() -> None:
+    rooms = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"}
+    rooms -= {"__init__", "__main__", "__pycache__", "profiles", "_native.abi3", "_native"}
+    unknown = {room for room in rooms if not room.startswith("_native")} - set(HEIGHT)
+    assert not unknown, f"give {unknown} a step in this test"
+
+
+def test_imports_run_downward() -> None:
+    found = arrows()
+    assert found, "no imports seen: the walk is broken"
+    upward = [arrow for arrow in found if HEIGHT[arrow[2]] >= HEIGHT[arrow[1]]]
+    assert not upward
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    """The pure rooms know neither files nor numpy nor a clock."""
+    allowed = {
+        "fitcheck",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "enum",
+        "fractions",
+        "functools",
+        "itertools",
+        "math",
+        "operator",
+        "re",
+        "types",
+        "typing",
+        "difflib",
+    }
+    for room in (
+        "footprint",
+        "speed",
+        "schema",
+        "units.py",
+        "errors.py",
+        "planner.py",
+        "budget.py",
+        "verdict.py",
+    ):
+        path = ROOT / room
+        for file in path.rglob("*.py") if path.is_dir() else [path]:
+            used = {module.split(".")[0] for module in imports(file)}
+            assert used <= allowed, f"{file.name} imports {used - allowed}"
