@@ -76,6 +76,7 @@ typedef ... fc_decoder;
 fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap);
 void fc_decoder_free(fc_decoder *decoder);
 void fc_decoder_step(fc_decoder *decoder, int64_t depth, double *seconds);
+const float *fc_decoder_logits(const fc_decoder *decoder);
 """
 
 

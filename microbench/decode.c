@@ -211,10 +211,14 @@ static void feed_forward(fc_decoder *d, const fc_ffn *ffn, int thread) {
 
 /* ---- a step -------------------------------------------------------------------- */
 
+/* Look a random token's row up, its scale included where that lies beside it. */
 static void begin(fc_decoder *d) {
     const fc_matrix *table = &d->shape->embedding.matrix;
+    int scales = fc_facts(d->shape->embedding.format)->scales;
     int64_t token = (int64_t)(draw(d) % (uint64_t)table->rows);
+    float scale = scales < 0 ? 1.0f : table->scales[scales ? token : 0];
     fc_dequantise_row(d->shape->embedding.format, table->data + token * table->row_bytes, table->cols, d->x);
+    for (int64_t i = 0; i < table->cols; i++) d->x[i] *= scale;
     set_angles(d, d->shape->layer[0].head_dim);
 }
 
@@ -260,6 +264,8 @@ void fc_decoder_step(fc_decoder *decoder, int64_t depth, double seconds[2]) {
     decoder->seconds = seconds;
     fc_pool_run(decoder->pool, step_task, decoder);
 }
+
+const float *fc_decoder_logits(const fc_decoder *decoder) { return decoder->logits; }
 
 /* ---- setting up ---------------------------------------------------------------- */
 

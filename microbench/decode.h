@@ -52,4 +52,7 @@ void fc_decoder_free(fc_decoder *decoder);
  * seconds[1]: final norm, output matrix and choice of the token. */
 void fc_decoder_step(fc_decoder *decoder, int64_t depth, double seconds[2]);
 
+/* Scores of the vocabulary after the last step, output.matrix.rows of them. */
+const float *fc_decoder_logits(const fc_decoder *decoder);
+
 #endif

@@ -76,6 +76,11 @@ class Decoder(_Held):
         lib.fc_decoder_step(self._handle, depth, seconds)
         return seconds[0], seconds[1]
 
+    def logits(self) -> bytes:
+        """Scores of the vocabulary after the last step, as 32-bit floats in machine order."""
+        ffi, lib = _native()
+        return bytes(ffi.buffer(lib.fc_decoder_logits(self._handle), self.shape.output.rows * _FLOAT))
+
     def close(self) -> None:
         ffi, lib = _native()
         handle, self._handle = self._handle, ffi.NULL
