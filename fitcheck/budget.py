@@ -24,6 +24,8 @@ GPU_RESERVE = 1 * GIB
 # Newer systems allow a little more; `sysctl iogpu.wired_limit_mb` raises it.
 _MAC_SMALL = 36 * GIB
 
+_UNIFIED = "unified memory"
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -33,6 +35,7 @@ class Budget:
     memory_bytes: int
     reserve_bytes: int
     notes: tuple[str, ...] = ()
+    kind: str = "RAM"  # what people call this memory
 
     @property
     def usable_bytes(self) -> int:
@@ -45,7 +48,7 @@ def budget_of(machine: Machine, request: Request) -> Budget:
         return _unified(machine, machine.ram_bytes, request)
     if machine.ram_bytes is None and machine.gpus:
         card = machine.gpus[0]
-        return Budget("gpu", card.vram_bytes, _reserve(request, GPU_RESERVE))
+        return Budget("gpu", card.vram_bytes, _reserve(request, GPU_RESERVE), kind="GPU memory")
     if machine.ram_bytes is None:
         raise BadInput(
             f"the memory of {machine.name} is unknown", "say how much it has, for example --ram 16G"
@@ -77,10 +80,10 @@ def _ram(machine: Machine, ram: int, request: Request) -> Budget:
 def _unified(machine: Machine, ram: int, request: Request) -> Budget:
     """Memory that a GPU shares: on a Mac the system caps the GPU's part."""
     if not machine.name.lower().startswith("apple"):
-        return Budget("gpu", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)))
+        return Budget("gpu", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)), kind=_UNIFIED)
     allowed = ram * 2 // 3 if ram <= _MAC_SMALL else ram * 3 // 4
     note = f"macOS gives the GPU about {gib(allowed)} of {gib(ram)}; sysctl iogpu.wired_limit_mb raises it"
-    return Budget("gpu", ram, _reserve(request, ram - allowed), (note,))
+    return Budget("gpu", ram, _reserve(request, ram - allowed), (note,), _UNIFIED)
 
 
 def _reserve(request: Request, default: int) -> int:

@@ -25,8 +25,8 @@ class NativeMissing(FitcheckError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the microbenchmark is not available: {reason}",
-            "install a C compiler, then: pip install --force-reinstall --no-deps fitcheck-planner",
+            f"the microbenchmark is missing ({reason})",
+            "install a C compiler (gcc or clang), then install fitcheck again",
         )
 
 

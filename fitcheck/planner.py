@@ -19,7 +19,7 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Fits, FormatPlan, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
-from fitcheck.speed.bandwidth import read_bandwidth
+from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
 from fitcheck.speed.decode import Decoder
 from fitcheck.verdict import quality_note, verdict, why
 
@@ -221,7 +221,8 @@ def _summary(model: Model, asked: str | None) -> ModelSummary:
 
 
 def _machine_summary(machine: Machine, budget: Budget) -> MachineSummary:
-    bandwidth = read_bandwidth(machine, None, "huge")
+    on_gpu = budget.device == "gpu" and machine.gpus
+    bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
     return MachineSummary(
         name=machine.name,
         source=machine.source,

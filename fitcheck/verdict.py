@@ -91,4 +91,4 @@ def _total(row: FormatPlan) -> int:
 
 
 def _memory(budget: Budget) -> str:
-    return f"{gib(budget.memory_bytes)} of {'RAM' if budget.device == 'cpu' else 'GPU memory'}"
+    return f"{gib(budget.memory_bytes)} of {budget.kind}"

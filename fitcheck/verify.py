@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from fitcheck.bench.decode import DecodeRun, Progress, run_decode
+from fitcheck.bench.decode import Progress, run_decode
 from fitcheck.bench.kernels import cached_rate
 from fitcheck.bench.native import kernel_isa
 from fitcheck.bench.native_decoder import layer_bytes, outside_bytes
@@ -43,8 +43,9 @@ def verify(
 ) -> Verification:
     """Run decode steps of the model's shape and compare with the prediction.
 
-    The prediction knows the read bandwidth of the very rounds that are timed
-    and what each kernel does from the cache, and nothing of the run itself.
+    Each round is predicted from the read bandwidth just before and after it
+    and from what each kernel does from the cache; nothing of the run itself
+    is known to the prediction.
     Takes all layers where available memory holds them, else as many whole
     ones as it does; then both figures are for the whole model, with the time
     of the layers that ran scaled up. Raises BadInput for what has no kernels,
@@ -60,11 +61,15 @@ def verify(
     steps = [layers / share_run + output for layers, output in zip(run.layers_s, run.output_s, strict=True)]
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
     groups = [group for group in read_groups(model, name) if _has_kernel(group)]
-    here = _measured_machine(machine, own, groups, threads, run)
-    speed = Decoder(model, groups, here, own, replace(request, threads=threads)).at(request.depth)
-    predicted = speed.tokens_per_s.expected
+    asked = replace(request, threads=threads)
+    here = replace(machine, overrides=(), kernel_rates=_rates(groups))
+    predictions = [
+        Decoder(model, groups, _reading(here, own, threads, rate), own, asked).at(request.depth)
+        for rate in run.read_bytes_per_s
+    ]
+    predicted = [prediction.tokens_per_s.expected for prediction in predictions]
     bytes_per_token = sum(g.bytes for g in read_groups(model, name)) + kv_read_bytes(model, request.depth)
-    measured = 1 / median(steps)
+    measured = [1 / step for step in steps]
     return Verification(
         model=model.name,
         format=name,
@@ -74,9 +79,9 @@ def verify(
         isa=kernel_isa(whole.layers[0].query.type),
         layers_run=len(shape.layers),
         layers_total=len(whole.layers),
-        predicted_tokens_per_s=predicted,
-        measured_tokens_per_s=measured,
-        error=predicted / measured - 1,
+        predicted_tokens_per_s=median(predicted),
+        measured_tokens_per_s=median(measured),
+        error=median(ratios(predicted, measured)) - 1,
         resident_bytes=run.resident_bytes,
         read_bandwidth_bytes_per_s=median(run.read_bytes_per_s),
         share_of_read_bandwidth=median(ratios([bytes_per_token / s for s in steps], run.read_bytes_per_s)),
@@ -112,17 +117,18 @@ def _free_bytes(machine: Machine) -> int:
     return max(0, min(known) - MARGIN_BYTES)
 
 
-def _measured_machine(
-    machine: Machine, own: Engine, groups: Sequence[ReadGroup], threads: int, run: DecodeRun
-) -> Machine:
-    """The machine as this minute shows it: the bandwidth of the rounds, each kernel from the cache."""
-    rates = ((group.type, kernel_isa(group.type), cached_rate(group.type)) for group in groups)
-    return replace(
-        machine,
-        overrides=(),
-        read_bandwidth=(ReadBandwidth(threads, own.pages, median(run.read_bytes_per_s)),),
-        kernel_rates=tuple(KernelRate(name, isa, rate, "measured") for name, isa, rate in rates),
+def _rates(groups: Sequence[ReadGroup]) -> tuple[KernelRate, ...]:
+    """What one core does of each type from its cache, measured now."""
+    return tuple(
+        KernelRate(group.type, kernel_isa(group.type), cached_rate(group.type), "measured")
+        for group in groups
     )
+
+
+def _reading(machine: Machine, own: Engine, threads: int, bytes_per_s: float) -> Machine:
+    """The machine with the bandwidth of one round, and no other."""
+    rows = (ReadBandwidth(threads, own.pages, bytes_per_s),)
+    return replace(machine, read_bandwidth=rows, peak_bandwidth_bytes_per_s=None)
 
 
 def _has_kernel(group: ReadGroup) -> bool:

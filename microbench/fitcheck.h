@@ -83,7 +83,8 @@ int64_t fc_row_bytes(fc_format format, int64_t cols); /* -1: cols does not suit 
 /* Byte offsets inside ggml's blocks. */
 enum {
     FC_SUPER = 256, /* columns in a super-block */
-    FC_LANES = 16,  /* float accumulators a row */
+    FC_LANES = 16,  /* float accumulators a row, */
+    FC_FLOAT_LANES = 32, /* and of formats that are floats: nothing else hides the adder's latency */
     FC_TQ1_QH = 48, FC_TQ1_D = 52, FC_TQ1_BYTES = 54,
     FC_TQ2_D = 64, FC_TQ2_BYTES = 66,
     FC_Q4K_SCALES = 4, FC_Q4K_QS = 16, FC_Q4K_BYTES = 144,

@@ -151,7 +151,7 @@ AVX2_INLINE float reduce_lanes(const totals *t) {
     float lane[FC_LANES];
     _mm256_storeu_ps(lane, t->half[0]);
     _mm256_storeu_ps(lane + 8, t->half[1]);
-    return fc_reduce_lanes(lane);
+    return fc_reduce_lanes(lane, FC_LANES);
 }
 
 AVX2_INLINE __m256 scaled(__m256 total, __m256i sum, float scale) {
@@ -201,20 +201,26 @@ AVX2_INLINE __m256i scaled_products(__m256i weights, const int8_t *q, __m256i sc
     return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, _mm256_load_si256((const __m256i *)q)), scales);
 }
 
+/* Word i of eight, everywhere. */
+AVX2_INLINE __m256i scale_of_sub_block(__m256i scales, const int i) {
+    return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(2 * i | (2 * i + 1) << 8)));
+}
+
 AVX2_INLINE void add_q4_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    uint8_t sub[16];
-    fc_q4k_scales(b + FC_Q4K_SCALES, sub);
+    uint8_t packed[16];
+    fc_q4k_scales(b + FC_Q4K_SCALES, packed);
+    __m128i sub = _mm_loadu_si128((const __m128i *)packed), twice = _mm_unpackhi_epi8(sub, sub);
+    __m256i scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(sub));
     lane_sums s = {{_mm256_setzero_si256(), _mm256_setzero_si256()}}, low;
     __m256i nibble = _mm256_set1_epi8(15);
     FC_UNROLL
     for (int i = 0; i < 4; i++) {
         __m256i bytes = load32(b + FC_Q4K_QS + 32 * i), upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
         const int8_t *at = q + i / 2 * 128 + i % 2 * 32;
-        __m256i first = scaled_products(_mm256_and_si256(bytes, nibble), at, _mm256_set1_epi16(sub[2 * i]));
-        __m256i second = scaled_products(upper, at + 64, _mm256_set1_epi16(sub[2 * i + 1]));
+        __m256i first = scaled_products(_mm256_and_si256(bytes, nibble), at, scale_of_sub_block(scales, 2 * i));
+        __m256i second = scaled_products(upper, at + 64, scale_of_sub_block(scales, 2 * i + 1));
         s.half[i % 2] = _mm256_add_epi32(s.half[i % 2], _mm256_add_epi32(first, second));
     }
-    __m128i minima = _mm_loadl_epi64((const __m128i *)(sub + 8)), twice = _mm_unpacklo_epi8(minima, minima);
     low.half[0] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(twice), load32(lane_sum));
     low.half[1] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(twice, twice)), load32(lane_sum + 8));
     add_scaled(t, &s, half_float(b) * scale);
@@ -279,15 +285,23 @@ AVX2_INLINE __m256i q8_0_products(const uint8_t *block, const int8_t *q) {
     return widen(_mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights)));
 }
 
+AVX2_INLINE __m256 add_q8_0(__m256 total, const uint8_t *block, const int8_t *q, float scale) {
+    return scaled(total, q8_0_products(block, q), half_float(block) * scale);
+}
+
 AVX2 void fc_gemv_q8_0_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    int64_t blocks = w->cols / FC_Q8_BLOCK;
     for (int64_t row = begin; row < end; row++) {
         totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
         const uint8_t *at = w->data + row * w->row_bytes;
-        for (int64_t i = 0; i < w->cols / FC_Q8_BLOCK; i++, at += FC_Q8_BYTES) {
-            FC_PREFETCH(at + FC_PREFETCH_AHEAD);
-            __m256i sum = q8_0_products(at, x->q + i * FC_Q8_BLOCK);
-            t.half[i % 2] = scaled(t.half[i % 2], sum, half_float(at) * x->scale[i]);
+        const int8_t *q = x->q;
+        int64_t i = 0;
+        for (; i + 2 <= blocks; i += 2, at += 2 * FC_Q8_BYTES, q += 2 * FC_Q8_BLOCK) {
+            ask_for_block(at, 2 * FC_Q8_BYTES);
+            t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
+            t.half[1] = add_q8_0(t.half[1], at + FC_Q8_BYTES, q + FC_Q8_BLOCK, x->scale[i + 1]);
         }
+        if (i < blocks) t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
         y[row - begin] = reduce_lanes(&t);
     }
 }
@@ -303,24 +317,23 @@ AVX2_INLINE __m256 floats_of_bf16(const uint8_t *at) {
 
 /* The last columns, one a lane, are added after the vectors. */
 #define FLOAT_KERNEL(format, to_float)                                                                             \
+    AVX2_INLINE float format##_dot(const uint8_t *at, const float *x, int64_t cols) {                              \
+        __m256 total[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};    \
+        float lane[FC_FLOAT_LANES];                                                                                \
+        for (; cols >= FC_FLOAT_LANES; cols -= FC_FLOAT_LANES, at += 64, x += FC_FLOAT_LANES) {                    \
+            FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                                   \
+            FC_UNROLL                                                                                              \
+            for (int i = 0; i < 4; i++)                                                                            \
+                total[i] = _mm256_fmadd_ps(floats_of_##format(at + 16 * i), _mm256_loadu_ps(x + 8 * i), total[i]); \
+        }                                                                                                          \
+        for (int i = 0; i < 4; i++) _mm256_storeu_ps(lane + 8 * i, total[i]);                                      \
+        for (int64_t i = 0; i < cols; i++) lane[i] = fmaf(to_float(fc_load_u16(at + 2 * i)), x[i], lane[i]);       \
+        return fc_reduce_lanes(lane, FC_FLOAT_LANES);                                                              \
+    }                                                                                                              \
     AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,      \
                                       float *y) {                                                                  \
-        int64_t whole = w->cols / FC_LANES * FC_LANES;                                                             \
-        for (int64_t row = begin; row < end; row++) {                                                              \
-            totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};                                               \
-            const uint8_t *at = w->data + row * w->row_bytes;                                                      \
-            for (int64_t c = 0; c < whole; c += FC_LANES, at += 2 * FC_LANES) {                                    \
-                FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                               \
-                t.half[0] = _mm256_fmadd_ps(floats_of_##format(at), _mm256_loadu_ps(x->f + c), t.half[0]);         \
-                t.half[1] = _mm256_fmadd_ps(floats_of_##format(at + 16), _mm256_loadu_ps(x->f + c + 8), t.half[1]); \
-            }                                                                                                      \
-            float lane[FC_LANES];                                                                                  \
-            _mm256_storeu_ps(lane, t.half[0]);                                                                     \
-            _mm256_storeu_ps(lane + 8, t.half[1]);                                                                 \
-            for (int64_t c = whole; c < w->cols; c++, at += 2)                                                     \
-                lane[c - whole] = fmaf(to_float(fc_load_u16(at)), x->f[c], lane[c - whole]);                       \
-            y[row - begin] = fc_reduce_lanes(lane);                                                                \
-        }                                                                                                          \
+        for (int64_t row = begin; row < end; row++)                                                                \
+            y[row - begin] = format##_dot(w->data + row * w->row_bytes, x->f, w->cols);                            \
     }
 FLOAT_KERNEL(f16, fc_float_of_half)
 FLOAT_KERNEL(bf16, fc_float_of_bf16)

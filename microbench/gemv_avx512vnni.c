@@ -108,7 +108,7 @@ VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, in
 VNNI_INLINE float reduce_lanes(__m512 v) {
     float lane[FC_LANES];
     _mm512_storeu_ps(lane, v);
-    return fc_reduce_lanes(lane);
+    return fc_reduce_lanes(lane, FC_LANES);
 }
 
 VNNI_INLINE __m512 add_scaled(__m512 total, __m512i s, float scale) {
@@ -144,32 +144,29 @@ VNNI_INLINE __m512 add_tq2_0(__m512 total, const uint8_t *b, const int8_t *q, co
     return add_scaled(total, sum, fc_half(b + FC_TQ2_D) * scale);
 }
 
-/* Sixteen-bit scales for the two 32-byte halves of a vector. */
-VNNI_INLINE __m512i two_scales(uint8_t lower, uint8_t upper) {
-    return _mm512_inserti64x4(_mm512_set1_epi16(lower), _mm256_set1_epi16(upper), 1);
-}
-
 /* Products pairwise in 16 bits, 2 * 63 * 127 at most, then scaled and paired again. */
 VNNI_INLINE __m512i add_products(__m512i sum, __m512i weights, const int8_t *q, __m512i scales) {
     return _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(weights, _mm512_load_si512(q)), scales);
 }
 
 VNNI_INLINE __m512 add_q4_k(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    uint8_t s[16];
-    fc_q4k_scales(b + FC_Q4K_SCALES, s);
-    __m512i sum = _mm512_setzero_si512(), nibble = _mm512_set1_epi8(15);
+    uint8_t packed[16];
+    fc_q4k_scales(b + FC_Q4K_SCALES, packed);
+    __m128i sub = _mm_loadu_si128((const __m128i *)packed);
+    __m512i scales = _mm512_castsi256_si512(_mm256_cvtepu8_epi16(sub)), sum = _mm512_setzero_si512(), nibble = _mm512_set1_epi8(15);
     FC_UNROLL
     for (int half = 0; half < 2; half++) {
         __m512i bytes = _mm512_loadu_si512(b + FC_Q4K_QS + 64 * half);
         __m512i upper = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
+        /* Words 4 half and 4 half + 2 for the two 32-byte halves; then those after them. */
+        __m512i first = _mm512_inserti64x4(_mm512_set1_epi16((short)(4 * half)), _mm256_set1_epi16((short)(4 * half + 2)), 1);
+        __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(1));
         const int8_t *at = q + 128 * half;
-        const uint8_t *sub = s + 4 * half;
-        sum = add_products(sum, _mm512_and_si512(bytes, nibble), at, two_scales(sub[0], sub[2]));
-        sum = add_products(sum, upper, at + 64, two_scales(sub[1], sub[3]));
+        sum = add_products(sum, _mm512_and_si512(bytes, nibble), at, _mm512_permutexvar_epi16(first, scales));
+        sum = add_products(sum, upper, at + 64, _mm512_permutexvar_epi16(second, scales));
     }
     /* Minima: each serves two sums of sixteen. */
-    __m128i minima = _mm_loadl_epi64((const __m128i *)(s + 8));
-    __m512i low = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(minima, minima));
+    __m512i low = _mm512_cvtepu8_epi32(_mm_unpackhi_epi8(sub, sub));
     low = _mm512_mullo_epi32(low, load_sums(lane_sum));
     total = add_scaled(total, sum, fc_half(b) * scale);
     return add_scaled(total, low, -(fc_half(b + 2) * scale));
@@ -262,26 +259,43 @@ VNNI_INLINE __m512 floats_of_bf16(__m256i b) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
 }
 
+VNNI_INLINE __mmask16 first_lanes(int64_t n) { return (__mmask16)(n < 1 ? 0 : n > 15 ? 0xffff : (1u << n) - 1); }
+
+/* A vector of floats fills the first-level cache, so several rows share each
+ * load of it. Lines are asked for in the order of memory, as in fc_rows. */
+enum { FLOAT_ROWS = 8 };
+
 #define FLOAT_KERNEL(format, convert)                                                                               \
-    VNNI_INLINE void format##_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) { \
-        const uint8_t *at = w->data + row * w->row_bytes;                                                           \
-        __m512 total[MOST_ROWS];                                                                                    \
-        memset(total, 0, sizeof total);                                                                             \
-        for (int64_t c = 0; c < w->cols; c += FC_LANES, at += 2 * FC_LANES) {                                       \
-            int64_t left = w->cols - c;                                                                             \
-            __mmask16 some = left < FC_LANES ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff;                   \
-            __m512 v = _mm512_maskz_loadu_ps(some, x->f + c);                                                       \
-            FC_PREFETCH(at + w->row_bytes * (n - 1) + FC_PREFETCH_AHEAD);                                           \
-            FC_UNROLL                                                                                               \
-            for (int r = 0; r < n; r++)                                                                             \
-                total[r] = _mm512_fmadd_ps(convert(_mm256_maskz_loadu_epi16(some, at + r * w->row_bytes)), v, total[r]); \
-        }                                                                                                           \
+    VNNI_INLINE void format##_step(__m512 *total, const int n, __mmask16 some, const uint8_t *at, int64_t stride,   \
+                                   const float *x) {                                                                \
+        __m512 v = _mm512_maskz_loadu_ps(some, x);                                                                  \
         FC_UNROLL                                                                                                   \
-        for (int r = 0; r < n; r++) y[r] = reduce_lanes(total[r]);                                                  \
+        for (int r = 0; r < n; r++)                                                                                 \
+            total[r] = _mm512_fmadd_ps(convert(_mm256_maskz_loadu_epi16(some, at + r * stride)), v, total[r]);      \
+    }                                                                                                               \
+    VNNI_INLINE void format##_rows(const fc_matrix *w, const fc_activation *a, int64_t row, const int n, float *y) { \
+        const uint8_t *at = w->data + row * w->row_bytes, *ahead = at + FC_PREFETCH_AHEAD;                          \
+        const float *x = a->f;                                                                                      \
+        int64_t left = w->cols, stride = w->row_bytes;                                                              \
+        __m512 even[FLOAT_ROWS], odd[FLOAT_ROWS];                                                                   \
+        memset(even, 0, sizeof even);                                                                               \
+        memset(odd, 0, sizeof odd);                                                                                 \
+        for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, at += 64, x += FC_FLOAT_LANES) {                     \
+            FC_UNROLL                                                                                               \
+            for (int r = 0; r < n; r++, ahead += 64) FC_PREFETCH(ahead);                                            \
+            format##_step(even, n, 0xffff, at, stride, x);                                                          \
+            format##_step(odd, n, 0xffff, at + 32, stride, x + 16);                                                 \
+        }                                                                                                           \
+        format##_step(even, n, first_lanes(left), at, stride, x);                                                   \
+        format##_step(odd, n, first_lanes(left - 16), at + 32, stride, x + 16);                                     \
+        FC_UNROLL                                                                                                   \
+        for (int r = 0; r < n; r++) y[r] = reduce_lanes(_mm512_add_ps(even[r], odd[r]));                            \
     }                                                                                                               \
     VNNI void fc_gemv_##format##_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, \
                                             float *y) {                                                             \
-        FC_FOR_ROWS(format##_rows)                                                                                  \
+        int64_t row = begin;                                                                                        \
+        for (; row + FLOAT_ROWS <= end; row += FLOAT_ROWS) format##_rows(w, x, row, FLOAT_ROWS, y + (row - begin)); \
+        for (; row < end; row++) format##_rows(w, x, row, 1, y + (row - begin));                                    \
     }
 FLOAT_KERNEL(f16, floats_of_half)
 FLOAT_KERNEL(bf16, floats_of_bf16)

@@ -28,23 +28,24 @@ NEON float32x4_t floats_of_bf16(const uint8_t *at) {
 
 /* The last columns, one a lane, are added after the vectors. */
 #define FLOAT_KERNEL(format, to_float)                                                                               \
-    void fc_gemv_##format##_neon(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
-        int64_t whole = w->cols / FC_LANES * FC_LANES;                                                               \
-        for (int64_t row = begin; row < end; row++) {                                                                \
-            totals t = no_totals();                                                                                  \
-            const uint8_t *at = w->data + row * w->row_bytes;                                                        \
-            for (int64_t c = 0; c < whole; c += FC_LANES, at += 2 * FC_LANES) {                                      \
-                FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                                 \
-                FC_UNROLL                                                                                            \
-                for (int i = 0; i < 4; i++)                                                                          \
-                    t.part[i] = vfmaq_f32(t.part[i], floats_of_##format(at + 8 * i), vld1q_f32(x->f + c + 4 * i));   \
-            }                                                                                                        \
-            float lane[FC_LANES];                                                                                    \
-            for (int i = 0; i < 4; i++) vst1q_f32(lane + 4 * i, t.part[i]);                                          \
-            for (int64_t c = whole; c < w->cols; c++, at += 2)                                                       \
-                lane[c - whole] = fmaf(to_float(fc_load_u16(at)), x->f[c], lane[c - whole]);                         \
-            y[row - begin] = fc_reduce_lanes(lane);                                                                  \
+    NEON float format##_dot(const uint8_t *at, const float *x, int64_t cols) {                                       \
+        float32x4_t total[8];                                                                                        \
+        float lane[FC_FLOAT_LANES];                                                                                  \
+        FC_UNROLL                                                                                                    \
+        for (int i = 0; i < 8; i++) total[i] = vdupq_n_f32(0);                                                       \
+        for (; cols >= FC_FLOAT_LANES; cols -= FC_FLOAT_LANES, at += 64, x += FC_FLOAT_LANES) {                      \
+            FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                                     \
+            FC_UNROLL                                                                                                \
+            for (int i = 0; i < 8; i++)                                                                              \
+                total[i] = vfmaq_f32(total[i], floats_of_##format(at + 8 * i), vld1q_f32(x + 4 * i));                \
         }                                                                                                            \
+        for (int i = 0; i < 8; i++) vst1q_f32(lane + 4 * i, total[i]);                                               \
+        for (int64_t i = 0; i < cols; i++) lane[i] = fmaf(to_float(fc_load_u16(at + 2 * i)), x[i], lane[i]);         \
+        return fc_reduce_lanes(lane, FC_FLOAT_LANES);                                                                \
+    }                                                                                                                \
+    void fc_gemv_##format##_neon(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
+        for (int64_t row = begin; row < end; row++)                                                                  \
+            y[row - begin] = format##_dot(w->data + row * w->row_bytes, x->f, w->cols);                              \
     }
 FLOAT_KERNEL(f16, fc_float_of_half)
 FLOAT_KERNEL(bf16, fc_float_of_bf16)

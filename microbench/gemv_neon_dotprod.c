@@ -2,19 +2,24 @@
 #include "fitcheck.h"
 
 #if FC_ARM
-/* Before arm_neon.h, which declares vdotq_s32 for no lesser target in some compilers. */
+#include <arm_neon.h>
+
+#define NEON __attribute__((always_inline)) static inline
+#define NAME(operation, format) fc_##operation##_##format##_neon_dotprod
+
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("arch=armv8.2-a+dotprod")
 #endif
-#include <arm_neon.h>
 
-#define NEON __attribute__((always_inline)) static inline
-#define NAME(operation, format) fc_##operation##_##format##_neon_dotprod
-
-NEON int32x4_t dot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
+/* Written as the instruction, since compilers differ in whether they declare
+ * its intrinsic for a function's own target or for the whole file's only. */
+NEON int32x4_t dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
+    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(a), "w"(b));
+    return sum;
+}
 
 #include "neon.h"
 

@@ -84,7 +84,7 @@ static void blocks(const fc_matrix *w, const fc_activation *x, int64_t begin, in
         const uint8_t *data = w->data + row * w->row_bytes;
         for (int64_t b = 0; b < w->cols / FC_SUPER; b++)
             add(total, data + b * block_bytes, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);
-        y[row - begin] = fc_reduce_lanes(total);
+        y[row - begin] = fc_reduce_lanes(total, FC_LANES);
     }
 }
 
@@ -155,7 +155,7 @@ void fc_gemv_q8_0_scalar(const fc_matrix *w, const fc_activation *x, int64_t beg
                 s.of[i % 2 * 8 + p / 4] += (int8_t)b[2 + p] * x->q[i * FC_Q8_BLOCK + p];
             add_scaled(total, &s, fc_half_at(b) * x->scale[i]);
         }
-        y[row - begin] = fc_reduce_lanes(total);
+        y[row - begin] = fc_reduce_lanes(total, FC_LANES);
     }
 }
 
@@ -165,12 +165,12 @@ typedef float to_float(uint16_t bits);
 
 static void floats(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y, to_float *convert) {
     for (int64_t row = begin; row < end; row++) {
-        float total[FC_LANES] = {0};
+        float total[FC_FLOAT_LANES] = {0};
         const uint8_t *data = w->data + row * w->row_bytes;
         PLAIN_LOOP
         for (int64_t c = 0; c < w->cols; c++)
-            total[c % FC_LANES] = fmaf(convert(fc_load_u16(data + 2 * c)), x->f[c], total[c % FC_LANES]);
-        y[row - begin] = fc_reduce_lanes(total);
+            total[c % FC_FLOAT_LANES] = fmaf(convert(fc_load_u16(data + 2 * c)), x->f[c], total[c % FC_FLOAT_LANES]);
+        y[row - begin] = fc_reduce_lanes(total, FC_FLOAT_LANES);
     }
 }
 

@@ -112,7 +112,7 @@ NEON void add_scaled(totals *t, const lane_sums *s, float scale) {
 NEON float reduce_lanes(const totals *t) {
     float lane[FC_LANES];
     for (int i = 0; i < 4; i++) vst1q_f32(lane + 4 * i, t->part[i]);
-    return fc_reduce_lanes(lane);
+    return fc_reduce_lanes(lane, FC_LANES);
 }
 
 NEON void add_tq1_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {

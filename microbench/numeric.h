@@ -70,8 +70,8 @@ static inline uint16_t fc_half_of_float(float f) {
 static inline float fc_half_at(const uint8_t *p) { return fc_float_of_half(fc_load_u16(p)); }
 
 /* Add the lanes pairwise, halves first: the order of every ISA. */
-static inline float fc_reduce_lanes(float lane[FC_LANES]) {
-    for (int width = FC_LANES / 2; width; width /= 2)
+static inline float fc_reduce_lanes(float *lane, int lanes) {
+    for (int width = lanes / 2; width; width /= 2)
         for (int i = 0; i < width; i++) lane[i] += lane[i + width];
     return lane[0];
 }

@@ -60,16 +60,23 @@ def _filled(shape: DecodeShape, pool: native.Pool, tell: Progress) -> Iterator[D
 def _rounds(
     decoder: Decoder, pool: native.Pool, depth: int, budget_s: float, tell: Progress
 ) -> Iterator[tuple[tuple[float, float], float]]:
-    """A step and the rate of a read of all weights right before it, until the time is up."""
-    size = arena_bytes(decoder.shape)
+    """A step and the rate of reading all weights around it, until the time is up.
+
+    The rate is that of the reads just before and just after the step, taken
+    together: a machine that changes its speed meanwhile is met half-way.
+    """
+    size = arena_bytes(decoder.shape) // 1024 * 1024
     start = time.monotonic()
+    before = native.read_seconds(pool, decoder.arena, size)[0]
     for number in range(MOST_ROUNDS):
         spent = time.monotonic() - start
         if number >= LEAST_ROUNDS and spent > budget_s:
             return
         tell(FILL_SHARE + (1 - FILL_SHARE) * min(1.0, spent / budget_s))
-        read = native.read_seconds(pool, decoder.arena, size // 1024 * 1024)[0]
-        yield decoder.step(depth), size / read
+        step = decoder.step(depth)
+        after = native.read_seconds(pool, decoder.arena, size)[0]
+        yield step, 2 * size / (before + after)
+        before = after
 
 
 def resident_bytes() -> int:

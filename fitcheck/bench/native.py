@@ -25,17 +25,24 @@ ISA_VARIABLE = "FITCHECK_ISA"
 def _native() -> tuple[Any, Any]:
     try:
         extension = import_module("fitcheck._native")  # optional: absent without a compiler
+    except ModuleNotFoundError as error:
+        raise NativeMissing("it was not built when fitcheck was installed") from error
     except ImportError as error:
         raise NativeMissing(str(error)) from error
     return extension.ffi, extension.lib
 
 
 def available() -> bool:
+    return missing() is None
+
+
+def missing() -> NativeMissing | None:
+    """Why nothing can be measured here; None where all is well."""
     try:
         _native()
-    except NativeMissing:
-        return False
-    return True
+    except NativeMissing as error:
+        return error
+    return None
 
 
 # ---- the CPU and its kernels ----
@@ -311,11 +318,20 @@ class Matrix(_Held):
         if scales is not None:
             self._scales[0 : len(scales)] = list(scales)
 
+    def rows_as_bytes(self) -> bytes:
+        """All packed rows, one after the other."""
+        ffi, _ = _native()
+        return bytes(ffi.buffer(self.arena.base, self.size_bytes))
+
+    def results_as_bytes(self) -> bytes:
+        """What the last product left, as 32-bit floats in machine order."""
+        ffi, _ = _native()
+        return bytes(ffi.buffer(self._y))
+
     def multiply(self, isa: str | None = None) -> bytes:
         """The product as 32-bit floats in machine order."""
-        ffi, _ = _native()
         self.time(rounds=1, isa=isa)
-        return bytes(ffi.buffer(self._y))
+        return self.results_as_bytes()
 
     def mismatches(self, isa: str | None = None, rows: int | None = None) -> int:
         """How many of the first ``rows`` results differ from scalar's in any bit."""

@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "run the model's real shape and compare with the prediction",
     "explain": "derive a model's memory line by line",
     "need": "say what a machine must have for a model at a wished speed",
+    "tui": "try out hardware and see what changes (also: fitcheck alone)",
     "models": "list the models fitcheck knows by name",
     "machines": "list the machines fitcheck knows by name",
     "formats": "list the weight formats, with their bits and engines",
@@ -38,7 +39,9 @@ class Verbs(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
-        if args and args[0] not in COMMANDS and args[0] not in own:
+        if not args:
+            args = ["tui"]
+        if args[0] not in COMMANDS and args[0] not in own:
             args = ["plan", *args]
         return super().parse_args(ctx, args)
 

@@ -16,6 +16,7 @@ def command(fresh: bool, as_json: bool) -> int:
     The measurement takes under 3 seconds and reads memory with 1 to n
     threads, on huge pages and on 4 KiB pages.
     """
+    from fitcheck.bench.native import missing  # noqa: PLC0415
     from fitcheck.probe import probe_machine  # noqa: PLC0415
     from fitcheck.render.progress import progress_bar  # noqa: PLC0415
 
@@ -29,4 +30,7 @@ def command(fresh: bool, as_json: bool) -> int:
         from fitcheck.render.machine import print_machine  # noqa: PLC0415
 
         print_machine(machine, sys.stdout)
+    if error := missing():
+        # An earlier measurement may stand in the table; this install can't repeat it.
+        click.echo(f"fitcheck: {error.message}; {error.remedy}", err=True)
     return 0

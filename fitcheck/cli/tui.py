@@ -14,7 +14,8 @@ def command(model: str | None) -> int:
 
     Opens where the last session ended, or on MODEL.
     """
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+    # Textual reads stdin and draws on stderr, whatever stdout is.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise BadInput("the TUI needs a terminal", "name a model to get a table instead: fitcheck 70b")
     from fitcheck.tui.app import FitcheckApp  # noqa: PLC0415 (Textual takes 150 ms to import)
     from fitcheck.tui.config import load_settings  # noqa: PLC0415

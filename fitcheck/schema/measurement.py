@@ -47,12 +47,12 @@ class Verification:
     layers_total: int
     predicted_tokens_per_s: float
     measured_tokens_per_s: float
-    error: float  # predicted / measured - 1
+    error: float  # median over the rounds of predicted / measured - 1
     resident_bytes: int
     read_bandwidth_bytes_per_s: float
     share_of_read_bandwidth: float
     bytes_per_token: int
     basis: Basis
     raw: tuple[float, ...]  # seconds of each decode step
-    raw_read: tuple[float, ...]  # bytes per second of the plain read beside it
+    raw_read: tuple[float, ...]  # bytes per second of the plain reads around it
     notes: tuple[str, ...] = ()

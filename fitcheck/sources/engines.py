@@ -42,5 +42,10 @@ def _engine(profile: Table, device: Device) -> Engine:
     )
 
 
-def _rates(rows: list[Table]) -> tuple[TypeRate, ...]:
-    return tuple(TypeRate(row["type"], row["isa"], row["weights_per_s"]) for row in rows)
+def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
+    """Rates stand in tables that share an ISA and a source."""
+    return tuple(
+        TypeRate(name, table["isa"], rate)
+        for table in tables
+        for name, rate in table["weights_per_s"].items()
+    )

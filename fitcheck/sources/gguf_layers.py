@@ -153,8 +153,8 @@ _MIXERS: tuple[_Kinds, _Kinds] = (
 )
 
 
-def ffns_of(block: Block, shapes: Shapes) -> tuple[Ffn, ...]:
-    """The layer's feed-forward blocks: dense, experts, both, or none."""
+def ffns_of(block: Block, shapes: Shapes, unknown: list[str]) -> tuple[Ffn, ...]:
+    """The layer's feed-forward blocks: dense, experts, both, or none. What isn't told goes to ``unknown``."""
     found: list[Ffn] = []
     if "ffn_down.weight" in shapes:
         found.append(_feed_forward(shapes))
@@ -162,7 +162,12 @@ def ffns_of(block: Block, shapes: Shapes) -> tuple[Ffn, ...]:
         found.append(_experts(block, shapes))
     elif "ffn_down.0.weight" in shapes:
         found.append(_lone_experts(block, shapes))
-    return tuple(found)
+    unknown += [f"the sizes of its {type(ffn).__name__}" for ffn in found if not _has_size(ffn)]
+    return tuple(ffn for ffn in found if _has_size(ffn))
+
+
+def _has_size(ffn: Ffn) -> bool:
+    return ffn.size > 0 and (isinstance(ffn, FeedForward) or ffn.count > 0)
 
 
 def _feed_forward(shapes: Shapes) -> FeedForward:

@@ -62,7 +62,7 @@ def model_of(gguf: GgufFile) -> Model:
         trained_ternary=_trained_ternary(gguf, metadata),
         rope_freqs=columns(outside, "rope_freqs.weight"),
         per_layer_embedding=_per_layer_embedding(outside, len(layers)),
-        embedding_norm="token_embd_norm.weight" in outside,
+        embedding_norm={"token_embd_norm.weight", "output_norm.weight"} <= outside.keys(),  # not LFM2
         output_bias="output.bias" in outside,
         nextn_layers=_prediction_layers(layers, sum(number in blocks for number in unread)),
         note=_note(unknown),
@@ -114,8 +114,8 @@ def _layers(
 
 
 def _layer(block: Block, shapes: Shapes, unknown: list[str]) -> Layer:
-    mixer = mixer_of(block, shapes, unknown)
-    return Layer(mixer, ffns_of(block, shapes), _norms(shapes, block.hidden), _scalars(shapes))
+    mixer, ffns = mixer_of(block, shapes, unknown), ffns_of(block, shapes, unknown)
+    return Layer(mixer, ffns, _norms(shapes, block.hidden), _scalars(shapes))
 
 
 def _norms(shapes: Shapes, hidden: int) -> int:

@@ -131,8 +131,9 @@ class _Reads:
 
 
 def _mix(gguf: GgufFile) -> str:
-    """The mix by the file's own word. bitnet.cpp's numbers mean other mixes; for those, and where
-    the file is silent, the type of most matrices, as llama.cpp guesses it.
+    """The mix by the file's own word, else the type of most matrices, as llama.cpp guesses it.
+
+    bitnet.cpp's numbers of mixes mean others, so that its types speak for themselves.
     """
     matrices = Counter(tensor.type for tensor in gguf.tensors if len(tensor.shape) > 1)
     usual = max(matrices, key=lambda type_: matrices[type_], default="none")

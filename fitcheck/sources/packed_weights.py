@@ -2,9 +2,9 @@
 
 A quantized layer is stored as several tensors beside one another (codes,
 scales, zeros). Codes are counted by the weights they stand for, the rest by
-none. Layouts: formats.json (GPTQ, AWQ, EXL2), compressed-tensors 0.20
-(compressors/*/base.py), gpt-oss (blocks and scales), transformers' BitNet
-(integrations/bitnet.py: four ternary weights a byte) and bitsandbytes.
+none. Layouts are those of AutoGPTQ's and AutoAWQ's buffers, exllamav2 and 3, MLX,
+compressed-tensors 0.20 (compressors/*/base.py), gpt-oss (blocks and scales),
+bitsandbytes, and transformers' BitNet (integrations/bitnet.py: four trits a byte).
 """
 
 from collections.abc import Callable, Mapping
@@ -191,8 +191,10 @@ def _bits(quantization: Mapping[str, Any]) -> Bits:
     first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
     inner = first.get("weights") if isinstance(first, dict) else None
     table = inner if isinstance(inner, dict) else quantization
-    return Bits(_small(table.get("bits", table.get("num_bits"))), _small(table.get("group_size")))
+    return Bits(
+        _count(table.get("bits", table.get("num_bits")), 16), _count(table.get("group_size"), 1 << 16)
+    )
 
 
-def _small(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1 << 16 else None
+def _count(value: object, most: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most else None

@@ -1,12 +1,12 @@
 """Decode speed: tokens per second as an interval with its basis and its bound."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.engine import Engine
-from fitcheck.schema.machine import Basis, Machine
+from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
@@ -28,6 +28,16 @@ class Decode:
 
 
 @dataclass(frozen=True, slots=True)
+class _Weights:
+    """What reading and multiplying all weights costs, and the figures it rests on."""
+
+    bandwidth: Bandwidth
+    bytes_per_s: float  # of it, what the engine reaches
+    cost: Step
+    rates: tuple[CoreRate | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoder:
     """A model in one format on one engine and machine, ready to ask at any depth."""
 
@@ -39,43 +49,47 @@ class Decoder:
 
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
-        on_gpu = self.engine.device == "gpu" and self.machine.gpus
-        bandwidth, cost, basis = self._on_gpu(depth) if on_gpu else self._on_cpu(depth)
-        limit = bandwidth.limit_bytes_per_s / (self._weight_bytes() + self._cache_bytes(depth))
-        return Decode(_interval(1 / cost.seconds, limit, self.engine, basis), cost.bound, basis)
+        return self._at(depth, self._weights())
 
     def curve(self, context: int) -> tuple[CurvePoint, ...]:
         """Decode speed at the start, at half and at the full context."""
-        points = []
+        weights, points = self._weights(), []
         for depth in (0, context // 2, context):
-            rate = self.at(depth).tokens_per_s
+            rate = self._at(depth, weights).tokens_per_s
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
 
-    def _on_cpu(self, depth: int) -> tuple[Bandwidth, Step, Basis]:
-        """Each type costs its bytes or its arithmetic, on the cores that share the work."""
-        bandwidth = read_bandwidth(self.machine, self.request.threads, self.engine.pages)
-        rates = {group.type: core_rate(self.engine, self.machine, group.type) for group in self.groups}
-        cost = step(
-            (self._load(group, rates[group.type]) for group in self.groups),
-            bandwidth.bytes_per_s * self.engine.read_efficiency,
-            self._attention_s(depth, bandwidth.bytes_per_s * self.engine.read_efficiency),
-            self._overhead_s(self.engine.overhead_s_per_layer),
-        )
-        return bandwidth, cost, _basis(bandwidth.basis, rates.values(), cost.bound)
+    def _at(self, depth: int, weights: _Weights) -> Decode:
+        cost = weights.cost.attending(self._attention_s(depth, weights.bytes_per_s))
+        basis = _basis(weights, cost.bound)
+        read = sum(group.bytes for group in self.groups) + self._cache_bytes(depth)
+        limit = weights.bandwidth.limit_bytes_per_s / read
+        return Decode(_interval(1 / cost.seconds, limit, self.engine, basis), cost.bound, basis)
 
-    def _on_gpu(self, depth: int) -> tuple[Bandwidth, Step, Basis]:
+    def _weights(self) -> _Weights:
+        """The part of a step that no depth changes."""
+        return self._on_gpu(self.machine.gpus[0]) if self._gpu() else self._on_cpu()
+
+    def _on_cpu(self) -> _Weights:
+        """Each type costs its bytes or its arithmetic, on the cores that share the work."""
+        engine = self.engine
+        bandwidth = read_bandwidth(self.machine, self.request.threads, engine.pages)
+        rates = tuple(core_rate(engine, self.machine, group.type) for group in self.groups)
+        loads = map(self._load, self.groups, rates)
+        bytes_per_s = bandwidth.bytes_per_s * engine.read_efficiency
+        cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(engine.overhead_s_per_layer))
+        return _Weights(bandwidth, bytes_per_s, cost, rates)
+
+    def _on_gpu(self, gpu: Gpu) -> _Weights:
         """Bytes at the share of the data sheet's bandwidth the engine reaches, and launches."""
-        gpu = self.machine.gpus[0]
         bandwidth, share = gpu_bandwidth(self.machine, gpu), gpu_share(self.engine, gpu.name)
+        loads = (Load(group.bytes, group.weights, None) for group in self.groups)
         bytes_per_s = bandwidth.bytes_per_s * share.read_efficiency
-        cost = step(
-            (Load(group.bytes, group.weights, None) for group in self.groups),
-            bytes_per_s,
-            self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency),
-            self._overhead_s(share.overhead_s_per_layer),
-        )
-        return bandwidth, cost, bandwidth.basis
+        cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(share.overhead_s_per_layer))
+        return _Weights(bandwidth, bytes_per_s, cost, ())
+
+    def _gpu(self) -> bool:
+        return self.engine.device == "gpu" and bool(self.machine.gpus)
 
     def _cores(self) -> int | None:
         """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
@@ -88,7 +102,7 @@ class Decoder:
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
-        reading = self._cache_bytes(depth) / bytes_per_s
+        reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
         rate = attention_rate(self.engine, self.request.kv_type, self._flash_attention())
         cores = self._cores()
         if rate is None or cores is None:
@@ -107,15 +121,12 @@ class Decoder:
     def _cache_bytes(self, depth: int) -> int:
         return kv_read_bytes(self.model, depth, self.request.kv_type)
 
-    def _weight_bytes(self) -> int:
-        return sum(group.bytes for group in self.groups)
 
-
-def _basis(bandwidth: Basis, rates: Iterable[CoreRate | None], bound: Bound) -> Basis:
+def _basis(weights: _Weights, bound: Bound) -> Basis:
     """The weakest figure that the answer leans on."""
-    leaned_on = {bandwidth}
+    leaned_on = {weights.bandwidth.basis}
     if bound == "compute":
-        leaned_on |= {rate.basis for rate in rates if rate}
+        leaned_on |= {rate.basis for rate in weights.rates if rate}
     return next(basis for basis in _WORST_FIRST if basis in leaned_on)
 
 

@@ -1,7 +1,6 @@
 """An engine's rates translated to a machine: which kernel, how fast, how sure."""
 
 from dataclasses import dataclass
-from statistics import median
 
 from fitcheck.schema.engine import AttentionRate, Engine, Residual, TypeRate
 from fitcheck.schema.machine import Basis, Machine
@@ -56,9 +55,7 @@ def core_rate(engine: Engine, machine: Machine, weight_type: str) -> CoreRate | 
         if engine.name == "fitcheck" and own.format == weight_type:
             return CoreRate(own.weights_per_s, own.basis)
     rates = [rate for rate in engine.rates if rate.type == weight_type]
-    if not rates:
-        return None
-    return _for_isa(rates, isa_of(machine), core_speed(engine, machine))
+    return _for_isa(rates, isa_of(machine), core_speed(engine, machine)) if rates else None
 
 
 def core_speed(engine: Engine, machine: Machine) -> float | None:
@@ -68,12 +65,12 @@ def core_speed(engine: Engine, machine: Machine) -> float | None:
     dots are of the same kind. Otherwise the machine's profile may know.
     """
     there = {(rate.type, rate.isa): rate.weights_per_s for rate in engine.reference}
-    ratios = [
+    ratios = sorted(
         own.weights_per_s / there[own.format, own.isa]
         for own in machine.kernel_rates
         if (own.format, own.isa) in there
-    ]
-    return median(ratios) if ratios else machine.core_speed
+    )
+    return ratios[len(ratios) // 2] if ratios else machine.core_speed
 
 
 def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> CoreRate:

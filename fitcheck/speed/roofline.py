@@ -41,6 +41,10 @@ class Step:
     def seconds(self) -> float:
         return self.memory_s + self.compute_s + self.attention_s + self.overhead_s
 
+    def attending(self, attention_s: float) -> "Step":
+        """The same step with so much attention."""
+        return Step(self.memory_s, self.compute_s, attention_s, self.overhead_s)
+
     @property
     def bound(self) -> Bound:
         parts: dict[Bound, float] = {
@@ -52,7 +56,7 @@ class Step:
 
 
 def step(
-    loads: Iterable[Load], bytes_per_s: float, attention_s: float = 0.0, overhead_s: float = 0.0
+    loads: Iterable[Load], bytes_per_s: float, *, attention_s: float = 0.0, overhead_s: float = 0.0
 ) -> Step:
     """Add up one decode step; each group costs a little more than its slower side."""
     memory = compute = 0.0

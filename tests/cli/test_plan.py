@@ -152,8 +152,16 @@ def test_the_table_without_a_terminal_is_plain() -> None:
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
+def test_alone_it_wants_a_terminal() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "needs a terminal" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
-    "verb", ["plan", "probe", "bench", "verify", "explain", "need", "models", "machines", "formats"]
+    "verb", ["plan", "probe", "bench", "verify", "explain", "need", "tui", "models", "machines", "formats"]
 )
 def test_help_of_every_verb(verb: str) -> None:
     done = run(verb, "--help")

@@ -297,6 +297,31 @@ def test_what_no_part_of_the_shape_can_hold_is_said(draft, tensor, unknown):
     assert note == (unknown and f"weights are exact; unknown to fitcheck: {unknown}")
 
 
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        ("ssm_ba.weight",),
+        ("ssm_beta.weight", "attn_qkv.weight"),
+        ("ssm_x.weight", "ssm_conv1d.weight"),
+        ("ssm_in.weight", "ssm_conv1d.weight", "ssm_out.weight"),
+        ("attn_kv_a_mqa.weight", "attn_k_b.weight"),
+        ("ffn_down_exps.weight",),
+        ("ffn_down.0.weight", "ffn_down.1.bias"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(), (8,)])
+def test_a_layer_that_lacks_tensors_or_their_dimensions(draft, tensors, shape):
+    """Found by the fuzzer: a layer known by one tensor was read by another that wasn't there."""
+    made = draft(metadata={"general.architecture": "x", "x.block_count": 1, "x.embedding_length": 8})
+    for name in tensors:
+        made.add(f"blk.0.{name}", shape, F32, 4 * prod(shape))
+    model = model_of(parse_gguf(made.bytes()))
+    assert model.layers[0].mixer is None
+    known = model.layers[0].ffns != ()
+    assert known == (shape == (8,) and tensors[0] == "ffn_down.0.weight")
+    assert known or model.note.startswith("weights are exact; unknown to fitcheck: ")
+
+
 def test_latent_attention_of_old_files_caches_whole_heads(draft):
     """Before April 2025 converters wrote attn_kv_b whole, and engines keep K and V of all heads for it."""
     made = block(draft, "deepseek2", 1, attention__key_length=192, attention__value_length=128)

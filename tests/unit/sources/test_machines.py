@@ -41,6 +41,7 @@ class MachineProfile(BaseModel):
     cores: PositiveInt | None = None
     threads: PositiveInt | None = None
     simd: list[str] = []
+    core_speed: float | None = Field(default=None, gt=0.02, lt=5)
     ram: str | None = Field(default=None, pattern=CAPACITY)
     ram_sizes: list[str] = []
     bus_bits: PositiveInt | None = None

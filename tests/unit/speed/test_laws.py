@@ -1,6 +1,7 @@
 """Physics holds for every engine, model, format and machine: nothing bends it."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,14 @@ from fitcheck.speed.decode import Decoder
 ENGINES = load_engines()
 MODELS = {
     name: load_model(name)
-    for name in ("llama-3.2-1b", "gemma-3-4b", "deepseek-v2-lite", "qwen3-30b-a3b", "nemotron-h-8b", "bitnet-2b")
+    for name in (
+        "llama-3.2-1b",
+        "gemma-3-4b",
+        "deepseek-v2-lite",
+        "qwen3-30b-a3b",
+        "nemotron-h-8b",
+        "bitnet-2b",
+    )
 }
 FORMATS = ("F16", "Q8_0", "Q4_K_M", "IQ3_S", "TQ1_0", "I2_S", "trit5")
 FEATURES = ((), ("avx2",), ("avx2", "avx512_vnni"), ("neon",), ("neon", "dotprod"))
@@ -32,7 +40,9 @@ def machines(draw: st.DrawFn) -> Machine:
     cores = draw(st.none() | st.integers(1, 192))
     measured = draw(st.booleans())
     rows = tuple(
-        ReadBandwidth(threads, "4k", draw(bandwidths)) for threads in (1, 2, 8) if measured and draw(st.booleans())
+        ReadBandwidth(threads, "4k", draw(bandwidths))
+        for threads in (1, 2, 8)
+        if measured and draw(st.booleans())
     )
     card = Gpu("NVIDIA GeForce RTX 3090", 24 << 30, draw(st.none() | bandwidths))
     rates = (KernelRate("I2_S", "avx2", draw(st.floats(1e9, 1e12)), "measured"),) if measured else ()
@@ -111,7 +121,7 @@ def test_memory_alone_never_makes_fewer_bytes_slower(decoder: Decoder, depth: in
         speed = rate(replace(decoder, engine=engine, machine=machine, groups=groups), depth)
         sizes.append((sum(group.bytes for group in groups), speed.expected))
     sizes.sort()
-    assert all(small[1] >= large[1] * (1 - 1e-12) for small, large in zip(sizes, sizes[1:], strict=False))
+    assert all(small[1] >= large[1] * (1 - 1e-12) for small, large in pairwise(sizes))
 
 
 @given(decoders(), st.integers(1, 200_000))

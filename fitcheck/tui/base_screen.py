@@ -1,0 +1,37 @@
+"""What every screen shares: the app as what it is, and a way back."""
+
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+if TYPE_CHECKING:
+    from fitcheck.tui.app import FitcheckApp
+
+Result = TypeVar("Result")
+
+
+class BaseScreen(Screen[None]):
+    """A screen over the main one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back")]
+
+    @property
+    def fitcheck(self) -> "FitcheckApp":
+        return cast("FitcheckApp", self.app)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class Dialogue(ModalScreen[Result | None]):
+    """A box over the screen; Escape leaves it without a result."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back")]
+
+    @property
+    def fitcheck(self) -> "FitcheckApp":
+        return cast("FitcheckApp", self.app)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,142 @@
+"""CompareScreen: the machine as it stands beside another as it is sold, for the same question."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Footer, Static
+
+from fitcheck.errors import FitcheckError
+from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
+from fitcheck.tui.base_screen import BaseScreen
+from fitcheck.tui.format_table import FITS, UNKNOWN, speed_text
+from fitcheck.tui.machine_picker import MachinePicker
+from fitcheck.tui.row_table import Cell, Column, Row, RowTable
+from fitcheck.units import GIB, gb_per_s, gib, tokens
+
+COLUMNS = (
+    Column("format", "format", 11, right=False),
+    Column("gib", "GiB", 6, rank=3),
+    Column("fits_left", "left", 7, rank=1, right=False),
+    Column("longest_left", "longest", 7, rank=4),
+    Column("speed_left", "tokens/s", 16, rank=1),
+    Column("fits_right", "right", 7, rank=1, right=False),
+    Column("longest_right", "longest", 7, rank=4),
+    Column("speed_right", "tokens/s", 16, rank=1),
+    Column("ratio", "ratio", 6, rank=2),
+)
+
+
+class CompareScreen(BaseScreen):
+    """Two plans side by side, format by format."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("M", "pick", "another machine", key_display="M"),
+        Binding("enter", "pick", "another machine", show=False),
+        Binding("o", "fitting", "only what fits"),
+        Binding("c", "leave", "back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._other: Plan | None = None
+        self._only_fitting = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="both"):
+            yield Static("", id="left")
+            yield Static("", id="right")
+        yield RowTable(COLUMNS)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(RowTable).focus()
+        beside = self.fitcheck.settings.beside
+        if beside is None or not self._plan(beside):
+            self.action_pick()
+
+    def on_row_table_chosen(self) -> None:
+        self.action_pick()
+
+    def action_pick(self) -> None:
+        self.app.push_screen(MachinePicker(self.fitcheck.settings.beside), self._take)
+
+    def action_fitting(self) -> None:
+        self._only_fitting = not self._only_fitting
+        self._show()
+
+    def _take(self, name: str | None) -> None:
+        if name is not None:
+            self._plan(name)
+        elif self._other is None:
+            self.dismiss(None)
+
+    def _plan(self, name: str) -> bool:
+        """Plan the same question for the other machine; the machine's own name is ``THIS`` for this one."""
+        app = self.fitcheck
+        if app.question is None:
+            return False
+        try:
+            machine = app.finder.base(name or None)
+            self._other = replace(app.question, machine=machine).plan()
+        except FitcheckError as error:
+            self.notify(f"{error.message}; {error.remedy}", severity="warning")
+            return False
+        app.remember(beside=name)
+        self._show()
+        return True
+
+    def _show(self) -> None:
+        left, right = self.fitcheck.plan, self._other
+        if left is None or right is None:
+            return
+        self.query_one("#left", Static).update(_heading("left", left))
+        self.query_one("#right", Static).update(_heading("right", right))
+        pairs = [
+            (a, b)
+            for a, b in zip(left.plans, right.plans, strict=True)
+            if not self._only_fitting or "yes" in (a.fits, b.fits) or "tight" in (a.fits, b.fits)
+        ]
+        pairs.sort(key=lambda pair: -pair[0].bits_per_weight)
+        self.query_one(RowTable).show([_row(a, b, a.format in (left.best, right.best)) for a, b in pairs])
+
+
+def _heading(side: str, plan: Plan) -> Content:
+    return Content.assemble(
+        (f"{side}: {plan.machine.name}", "bold"),
+        "\n",
+        (_facts(plan.machine), "$text-muted"),
+        "\n",
+        plan.verdict,
+    )
+
+
+def _facts(machine: MachineSummary) -> str:
+    memory = gib(machine.usable_bytes + machine.reserve_bytes)
+    reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
+    changed = f", changed: {', '.join(machine.overrides)}" if machine.overrides else ""
+    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {machine.threads or '?'} threads{changed}"
+
+
+def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
+    cells = (
+        Cell(f"{left.format}{' ★' if best else ''}"),
+        Cell(f"{left.total_bytes / GIB:.1f}"),
+        *_side(left),
+        *_side(right),
+        Cell(_ratio(left, right)),
+    )
+    return Row(left.format, cells, "best" if best else "dim" if left.fits == right.fits == "no" else "plain")
+
+
+def _side(row: FormatPlan) -> tuple[Cell, Cell, Cell]:
+    longest = tokens(row.max_context) if row.max_context else UNKNOWN
+    return FITS[row.fits], Cell(longest), Cell(speed_text(row.decode_tokens_per_s))
+
+
+def _ratio(left: FormatPlan, right: FormatPlan) -> str:
+    a, b = left.decode_tokens_per_s, right.decode_tokens_per_s
+    return f"{b.expected / a.expected:.2f}×" if a and b else UNKNOWN

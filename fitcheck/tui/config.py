@@ -1,0 +1,127 @@
+"""What the app remembers between sessions: one small JSON file in the user's config directory.
+
+A file that can't be read as ours is moved aside, never overwritten and never fatal.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fitcheck.sources.overrides import Bus
+from fitcheck.tui.choices import Choices
+
+SCHEMA = "fitcheck.session/1"
+FILE = "session.json"
+DARK, LIGHT = "textual-dark", "textual-light"
+
+Value = TypeVar("Value", Choices, "Settings")
+
+_LONGEST = 1 << 16  # bytes; a real one has some hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The last session: its question, and how the person likes to look at it."""
+
+    choices: Choices = field(default_factory=Choices)
+    theme: str = DARK
+    sort: str = "bits"
+    only_fitting: bool = False
+    beside: str | None = None  # the second machine of the comparison
+    favourites: tuple[str, ...] = ()
+
+
+def config_directory(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """The user's config directory for fitcheck; it may not exist yet."""
+    if environment.get("XDG_CONFIG_HOME", "").startswith("/"):  # the standard says: ignore a relative one
+        return Path(environment["XDG_CONFIG_HOME"]) / "fitcheck"
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib raises where there is no home)
+    if platform == "darwin":
+        return home / "Library/Application Support/fitcheck"
+    if platform == "win32":
+        return Path(environment.get("APPDATA", home / "AppData/Roaming")) / "fitcheck"
+    return home / ".config/fitcheck"
+
+
+def load_settings(directory: Path) -> tuple[Settings, str | None]:
+    """The last session's settings, and a notice where its file was broken and moved aside."""
+    path = directory / FILE
+    try:
+        with path.open("rb") as file:
+            return _settings(json.loads(file.read(_LONGEST))), None
+    except OSError:
+        return Settings(), None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return Settings(), _move_aside(path)
+
+
+def save_settings(settings: Settings, directory: Path) -> str | None:
+    """Keep the settings; returns a notice where they can't be written, else None."""
+    partial = directory / f"{FILE}.{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"schema": SCHEMA, **asdict(settings)}, indent=1), encoding="utf-8")
+        partial.replace(directory / FILE)  # in one step: nobody ever reads half of it
+    except OSError as error:
+        return f"this session can't be remembered in {directory}: {error.strerror}"
+    return None
+
+
+def _move_aside(path: Path) -> str:
+    aside = path.with_suffix(".broken.json")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        return f"the remembered session can't be read or moved: {error.strerror}"
+    return f"the remembered session was unreadable: moved to {aside}"
+
+
+def _settings(saved: Any) -> Settings:
+    """Raises ValueError, TypeError, KeyError or AttributeError for what is not ours."""
+    if saved.pop("schema") != SCHEMA:
+        raise ValueError("another schema")
+    choices = saved.pop("choices")
+    bus = choices.pop("bus")
+    simd = choices.pop("simd")
+    return _typed(
+        replace(
+            Settings(**{**saved, "favourites": tuple(saved["favourites"])}),
+            choices=_typed(
+                Choices(**choices, bus=Bus(**bus) if bus else None, simd=tuple(simd) if simd else None)
+            ),
+        )
+    )
+
+
+_OPTIONAL_TEXT, _OPTIONAL_COUNT = (str, type(None)), (int, type(None))
+_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "machine": _OPTIONAL_TEXT,
+    "ram_bytes": _OPTIONAL_COUNT,
+    "bandwidth_bytes_per_s": (float, int, type(None)),
+    "threads": _OPTIONAL_COUNT,
+    "context": _OPTIONAL_COUNT,
+    "kv_type": (str,),
+    "engine": _OPTIONAL_TEXT,
+    "slots": (int,),
+    "reserve_bytes": _OPTIONAL_COUNT,
+    "theme": (str,),
+    "sort": (str,),
+    "only_fitting": (bool,),
+    "beside": _OPTIONAL_TEXT,
+}
+
+
+def _typed(value: Value) -> Value:
+    """The value, if each field holds its own kind of thing and no number is below nothing."""
+    for name in (entry.name for entry in fields(value)):
+        found = getattr(value, name)
+        if name in _TYPES and not isinstance(found, _TYPES[name]):
+            raise TypeError(f"{name} is {type(found).__name__}")
+        if isinstance(found, int | float) and not found >= 0:
+            raise ValueError(f"{name} is {found}")
+    return value

@@ -1,0 +1,94 @@
+"""FormatTable: every weight format of the model, the way the planner judged it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fitcheck.schema.plan import Fits, FormatPlan, Plan, TokenRate
+from fitcheck.tui.row_table import Cell, Column, Row, RowTable, Tone
+from fitcheck.units import GIB, rate, tokens
+
+UNKNOWN = "–"
+FITS: dict[Fits, Cell] = {
+    "yes": Cell("✓ yes", "yes"),
+    "tight": Cell("~ tight", "tight"),
+    "no": Cell("✗ no", "no"),
+}
+NATIVE_SIGN, BEST_SIGN = "*", "★"
+
+COLUMNS = (
+    Column("format", "format", 12, right=False),
+    Column("fits", "fits", 7, right=False),
+    Column("gib", "GiB", 6),
+    Column("bits", "bits", 5, rank=4),
+    Column("longest", "longest", 7, rank=2),
+    Column("speed", "tokens/s", 16, rank=1),
+    Column("bound", "bound by", 8, rank=3, right=False),
+    Column("engine", "engine", 12, rank=6, right=False),
+    Column("note", "note", 16, rank=5, right=False, grows=True),
+)
+
+_FIT_ORDER: dict[Fits, int] = {"yes": 2, "tight": 1, "no": 0}
+SORTS: dict[str, tuple[Callable[[FormatPlan], Any], bool]] = {
+    "bits": (lambda row: row.bits_per_weight, True),
+    "speed": (lambda row: row.decode_tokens_per_s.expected if row.decode_tokens_per_s else 0.0, True),
+    "longest": (lambda row: row.max_context, True),
+    "gib": (lambda row: row.total_bytes, False),
+    "fits": (lambda row: (_FIT_ORDER[row.fits], row.bits_per_weight), True),
+    "format": (lambda row: row.format.lower(), False),
+    "engine": (lambda row: (row.engine, -row.bits_per_weight), False),
+}
+"""Ways to sort, by the key of a column, with whether the largest comes first."""
+
+
+class FormatTable(RowTable):
+    """The plan's formats, sorted; ``show_plan`` keeps the cursor on the format it was on."""
+
+    def __init__(self) -> None:
+        super().__init__(COLUMNS, id="formats")
+
+    def show_plan(self, plan: Plan, sort: str, only_fitting: bool, selected: str | None) -> None:
+        rows = ordered(plan.plans, sort, only_fitting)
+        self.show_columns(_headed(sort))
+        self.show([_row(row, row.format == plan.best) for row in rows], selected)
+        hidden = len(plan.plans) - len(rows)
+        self.border_title = f"{len(rows)} formats{f', {hidden} that do not fit hidden' if hidden else ''}"
+
+
+def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[FormatPlan]:
+    """The formats to show, in order; all of them where none fits, since an empty table answers nothing."""
+    key, reverse = SORTS[sort]
+    fitting = [row for row in plans if row.fits != "no"]
+    return sorted(fitting if only_fitting and fitting else plans, key=key, reverse=reverse)
+
+
+def speed_text(speed: TokenRate | None) -> str:
+    return f"{rate(speed.expected)} ({rate(speed.low)}-{rate(speed.high)})" if speed else UNKNOWN
+
+
+def _headed(sort: str) -> tuple[Column, ...]:
+    arrow = "↓" if SORTS[sort][1] else "↑"
+    return tuple(
+        column._replace(title=column.title + arrow) if column.key == sort else column for column in COLUMNS
+    )
+
+
+def _row(row: FormatPlan, best: bool) -> Row:
+    sign = BEST_SIGN if best else NATIVE_SIGN if row.needs_native_training else ""
+    cells = (
+        Cell(f"{row.format} {sign}".rstrip()),
+        FITS[row.fits],
+        Cell(f"{row.total_bytes / GIB:.1f}"),
+        Cell(f"{row.bits_per_weight:.2f}"),
+        Cell(tokens(row.max_context) if row.max_context else UNKNOWN),
+        Cell(speed_text(row.decode_tokens_per_s)),
+        Cell(row.decode_bound or UNKNOWN),
+        Cell(row.engine),
+        Cell(row.quality_note or "; ".join(row.notes)),
+    )
+    return Row(row.format, cells, _tone(row, best))
+
+
+def _tone(row: FormatPlan, best: bool) -> Tone:
+    if best:
+        return "best"
+    return "dim" if row.fits == "no" or row.needs_native_training else "plain"

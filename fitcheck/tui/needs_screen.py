@@ -1,0 +1,161 @@
+"""NeedsScreen: what would it take? Least RAM and bandwidth for a wished speed; machines that do it."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Footer, Input, Static
+from textual.worker import get_current_worker
+
+from fitcheck.errors import FitcheckError
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.requirement import Candidate, Needs, Requirement
+from fitcheck.tui.base_screen import BaseScreen
+from fitcheck.tui.format_table import UNKNOWN, speed_text
+from fitcheck.tui.row_table import Cell, Column, Row, RowTable
+from fitcheck.tui.world import Finder, Question
+from fitcheck.units import GIB, gb_per_s, gib, tokens
+
+DEFAULT_WISH = "10"
+
+REQUIREMENTS = (
+    Column("format", "format", 9, right=False),
+    Column("ram", "RAM", 9),
+    Column("bandwidth", "reads", 11, rank=1),
+    Column("weights", "10⁹ weights/s", 13, rank=2),
+    Column("engine", "engine", 12, rank=3, right=False),
+)
+CANDIDATES = (
+    Column("machine", "machine", 18, right=False, grows=True),
+    Column("format", "format", 8, right=False),
+    Column("gib", "GiB", 6, rank=2),
+    Column("speed", "tokens/s", 16),
+    Column("bound", "bound by", 8, rank=1, right=False),
+)
+
+
+class NeedsScreen(BaseScreen):
+    """Requirements at each key; machines, which are many plans, from a worker."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "focus_wish", "wish", key_display="/"),
+        Binding("n", "leave", "back", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="heading", markup=False)
+        with Horizontal(id="wish"):
+            yield Static("tokens/s wished for: ")
+            yield Input(DEFAULT_WISH, compact=True, restrict=r"[0-9]*\.?[0-9]*")
+        with Horizontal():
+            yield RowTable(REQUIREMENTS, id="requirements")
+            yield RowTable(CANDIDATES, id="candidates")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Answers at the first showing too: the box is filled then."""
+        question = self.fitcheck.question
+        try:
+            wish = float(event.value)
+            answer = self._ask(question, wish) if question else None
+        except (ValueError, FitcheckError):
+            return
+        if answer is not None and question is not None:
+            self._show(answer)
+            self._find(question, wish, self.fitcheck.finder, self.fitcheck.world.machine_names)
+
+    def on_input_submitted(self) -> None:
+        self.query_one("#candidates", RowTable).focus()
+
+    def on_row_table_chosen(self, message: RowTable.Chosen) -> None:
+        if message.table.id == "candidates":
+            app = self.fitcheck
+            self.dismiss(None)
+            app.choose_machine(message.key)
+
+    def action_focus_wish(self) -> None:
+        self.query_one(Input).focus()
+
+    def _show(self, answer: Needs) -> None:
+        self._head(answer, "looking for machines …")
+        rows = sorted(answer.requirements, key=lambda need: need.ram_bytes)
+        self.query_one("#requirements", RowTable).show([_requirement(need) for need in rows])
+        self.query_one("#candidates", RowTable).show(())
+
+    def _ask(self, question: Question, wish: float, *machines: Machine) -> Needs:
+        world = self.fitcheck.world
+        return world.needs(question.model, question.request, wish, question.engines, machines)
+
+    def _head(self, answer: Needs, found: str) -> None:
+        asked = (
+            f"{answer.model}, context {tokens(answer.context)}: the least RAM and bandwidth that would do."
+        )
+        self.query_one(".heading", Static).update(f"{asked} {found}")
+
+    @work(thread=True, exclusive=True)
+    def _find(self, question: Question, wish: float, finder: Finder, names: Sequence[str]) -> None:
+        """Plan for every machine of the catalogue, one at a time so that a new wish ends it soon."""
+        worker = get_current_worker()
+        found: list[Candidate] = []
+        for name in names:
+            if worker.is_cancelled:
+                return
+            if (machine := _machine(finder, name)) is not None:
+                found.extend(self._ask(question, wish, machine).candidates)
+        self.app.call_from_thread(self._show_machines, self._ask(question, wish), found)
+
+    def _show_machines(self, answer: Needs, found: list[Candidate]) -> None:
+        if self.is_attached:
+            self._head(answer, _counted(len(found)))
+            found.sort(key=_speed)
+            self.query_one("#candidates", RowTable).show([_candidate(one) for one in found])
+
+
+def _counted(machines: int) -> str:
+    if not machines:
+        return "No machine of the catalogue does it."
+    return f"{machines} machines do it; enter takes one." if machines > 1 else "One machine does it."
+
+
+def _machine(finder: Finder, name: str) -> Machine | None:
+    try:
+        return finder.base(name)
+    except FitcheckError:
+        return None
+
+
+def _speed(candidate: Candidate) -> float:
+    """Just enough comes first: the fastest machines are the dearest."""
+    speed = candidate.plan.decode_tokens_per_s
+    return speed.expected if speed else 0.0
+
+
+def _requirement(need: Requirement) -> Row:
+    reads = gb_per_s(need.bandwidth_bytes_per_s) if need.bandwidth_bytes_per_s else UNKNOWN
+    cells = (
+        Cell(f"{need.format}{' *' if need.needs_native_training else ''}"),
+        Cell(gib(need.ram_bytes)),
+        Cell(reads),
+        Cell(f"{need.weights_per_s / 1e9:.1f}"),
+        Cell(need.engine),
+    )
+    return Row(need.format, cells, "dim" if need.needs_native_training else "plain")
+
+
+def _candidate(found: Candidate) -> Row:
+    row = found.plan
+    cells = (
+        Cell(found.machine),
+        Cell(row.format),
+        Cell(f"{row.total_bytes / GIB:.1f}"),
+        Cell(speed_text(row.decode_tokens_per_s)),
+        Cell(row.decode_bound or UNKNOWN),
+    )
+    return Row(found.machine, cells)

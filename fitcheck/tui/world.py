@@ -1,0 +1,123 @@
+"""The doors to the world that the app uses, in one value: tests put others in their place."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from fitcheck import planner, requirements
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import FormatPlan, Plan
+from fitcheck.schema.request import Request
+from fitcheck.schema.requirement import Needs
+from fitcheck.sources.resolve import Resolution
+from fitcheck.tui.choices import Choices
+from fitcheck.tui.config import config_directory
+
+if TYPE_CHECKING:
+    from fitcheck.tui.jobs import Job
+
+Needer = Callable[[Model, Request, float, Sequence[Engine], Iterable[Machine]], Needs]
+
+
+class Planner(Protocol):
+    """``planner.plan``, as the app calls it."""
+
+    def __call__(
+        self,
+        model: Model,
+        machine: Machine,
+        request: Request,
+        engines: Sequence[Engine],
+        *,
+        asked: str | None = None,
+    ) -> Plan: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that the planner is told, found and spelled out."""
+
+    model: Model
+    machine: Machine
+    request: Request
+    engines: Sequence[Engine]
+    asked: str | None
+    planner: Planner
+
+    def plan(self) -> Plan:
+        return self.planner(self.model, self.machine, self.request, self.engines, asked=self.asked)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where models, machines and engines come from, and where the session is kept."""
+
+    probe: Callable[[], Machine]
+    engines: Sequence[Engine]
+    resolve: Callable[[str], Resolution]
+    find_machine: Callable[[str], Machine]
+    model_names: Sequence[str]
+    machine_names: Sequence[str]
+    aliases: Callable[[], Sequence[tuple[str, str]]]  # a model's name with one of its other names
+    jobs: "Callable[[Question, FormatPlan, Machine], Sequence[Job]]"  # what can be measured here
+    planner: Planner = planner.plan
+    needs: Needer = requirements.needs
+    config_directory: Path = field(default_factory=config_directory)
+
+
+def real_world() -> World:
+    """The shipped catalogue, and the machine this is."""
+    from fitcheck.probe import probe_machine  # noqa: PLC0415 (a test's world needs no probe)
+    from fitcheck.sources import names  # noqa: PLC0415
+    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
+    from fitcheck.sources.machines import find_machine  # noqa: PLC0415
+    from fitcheck.sources.profiles import stems  # noqa: PLC0415
+    from fitcheck.sources.resolve import resolve, sizes  # noqa: PLC0415
+    from fitcheck.tui.jobs import real_jobs  # noqa: PLC0415
+
+    return World(
+        probe=probe_machine,
+        engines=load_engines(),
+        resolve=resolve,
+        find_machine=find_machine,
+        model_names=stems("models"),
+        machine_names=stems("machines"),
+        aliases=lambda: (*((e["model"], size) for size, e in sizes().items()), *names.aliases("models")),
+        jobs=real_jobs,
+    )
+
+
+class Finder:
+    """Choices -> Question. What was found is kept: a key press must not read files."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.here = world.probe()
+        self._models: dict[str, Resolution] = {}
+        self._machines: dict[str, Machine] = {}
+
+    def question(self, choices: Choices) -> Question:
+        """What to ask the planner. Raises UnknownName or BadInput where a name leads nowhere."""
+        from fitcheck.sources.overrides import imagine  # noqa: PLC0415
+
+        found = self.resolution(choices.model)
+        machine = imagine(self.base(choices.machine), choices.overrides)
+        return Question(
+            found.model, machine, choices.request, self.world.engines, found.resolved_from, self.world.planner
+        )
+
+    def base(self, name: str | None) -> Machine:
+        """The machine before anybody changed it."""
+        if name is None:
+            return self.here
+        if name not in self._machines:
+            self._machines[name] = self.world.find_machine(name)
+        return self._machines[name]
+
+    def resolution(self, text: str) -> Resolution:
+        if text not in self._models:
+            self._models[text] = self.world.resolve(text)
+        return self._models[text]

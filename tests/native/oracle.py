@@ -1,0 +1,50 @@
+"""The formats once more, in NumPy, from their descriptions: what scalar C is checked against."""
+
+import numpy as np
+
+TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0")
+BLOCK = {
+    "trit5": 1,
+    "i2_s": 128,
+    "tq1_0": 256,
+    "tq2_0": 256,
+    "q4_k": 256,
+    "q6_k": 256,
+    "q8_0": 32,
+    "f16": 1,
+    "bf16": 1,
+}
+ACTIVATION_BLOCK = {"trit5": None, "i2_s": None, "q8_0": 32}
+
+
+def pack_trit5(weights: np.ndarray) -> bytes:
+    out = bytearray()
+    for start in range(0, len(weights), 320):
+        group = weights[start : start + 320]
+        stride = -(-len(group) // 5)
+        digits = np.ones(5 * stride, dtype=int)
+        digits[: len(group)] = group + 1
+        q = digits.reshape(5, stride).T @ np.array([81, 27, 9, 3, 1])
+        out += bytes(-(-q * 256 // 243) for q in q.tolist())
+    return bytes(out)
+
+
+def pack_i2_s(weights: np.ndarray) -> bytes:
+    codes = (weights + 1).reshape(-1, 4, 32)
+    return (codes[:, 0] << 6 | codes[:, 1] << 4 | codes[:, 2] << 2 | codes[:, 3]).astype(np.uint8).tobytes()
+
+
+def quantise(x: np.ndarray, block: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """int8 by the largest magnitude of each block, as the C code has it: in float32, ties to even."""
+    x = x.astype(np.float32).reshape(-1, block or len(x))
+    most = np.abs(x).max(axis=1, keepdims=True)
+    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
+    return np.rint(x * inverse), most / np.float32(127)
+
+
+def product(weights: np.ndarray, x: np.ndarray, format_name: str) -> np.ndarray:
+    """Weights (rows of floats) times the quantised vector, in double precision."""
+    if format_name in ("f16", "bf16"):
+        return weights.astype(np.float64) @ x.astype(np.float32).astype(np.float64)
+    q, scale = quantise(x, ACTIVATION_BLOCK.get(format_name, 256))
+    return weights.astype(np.float64) @ (q * scale.astype(np.float64)).ravel()

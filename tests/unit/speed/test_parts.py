@@ -1,0 +1,190 @@
+"""The pieces of the speed model, each against a figure worked out by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from fitcheck.footprint.formats import WEIGHT_TYPES
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
+from fitcheck.sources.catalog import load_model
+from fitcheck.sources.engines import load_engines
+from fitcheck.sources.profiles import profile_path, read_toml, stems
+from fitcheck.speed.attention import products
+from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.engines import core_rate, core_speed, gpu_share, isa_of, residual
+from fitcheck.speed.roofline import Load, soft_max, step
+
+ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
+LLAMA = ENGINES["llama.cpp", "cpu"]
+BARE = Machine("bare", "a test", 16 << 30)
+
+
+def rate_of(engine: Engine, weight_type: str, isa: str) -> float:
+    return next(r.weights_per_s for r in engine.rates if (r.type, r.isa) == (weight_type, isa))
+
+
+def test_equal_times_overlap_to_the_fourth_root_of_two() -> None:
+    assert soft_max(1.0, 1.0) == pytest.approx(2**0.25)
+    assert soft_max(0.0, 0.0) == 0.0
+    assert soft_max(3.0, 0.0) == soft_max(0.0, 3.0) == 3.0
+
+
+def test_a_step_books_each_group_on_its_slower_side() -> None:
+    memory_bound = Load(bytes=10, weights=1, weights_per_s=10.0)
+    compute_bound = Load(bytes=1, weights=10, weights_per_s=1.0)
+    cost = step((memory_bound, compute_bound), bytes_per_s=1.0, attention_s=2.0, overhead_s=3.0)
+    assert cost.memory_s == pytest.approx(10.0, rel=1e-6)
+    assert cost.compute_s == pytest.approx(10.0, rel=1e-3)
+    assert cost.seconds == cost.memory_s + cost.compute_s + 5.0
+    assert cost.bound == "compute"  # attention is arithmetic too
+
+
+def test_every_query_head_meets_the_cache() -> None:
+    """16 layers x 32 heads x (64 of the key + 64 of the value) a cell."""
+    model = load_model("llama-3.2-1b")
+    assert products(model, 1000) == 1000 * 16 * 32 * 128
+    assert products(model, 0) == 0
+
+
+def test_padded_attention_runs_over_whole_blocks_from_the_first_token() -> None:
+    model = load_model("llama-3.2-1b")
+    assert products(model, 0, 256) == products(model, 255, 256) == products(model, 256)
+    assert products(model, 256, 256) == products(model, 512)
+
+
+def test_windowed_layers_look_back_no_further() -> None:
+    """Gemma 3 4B: 29 of 34 layers see 1024 tokens; 8 heads of 256."""
+    model = load_model("gemma-3-4b")
+    assert products(model, 5000) == (5 * 5000 + 29 * 1024) * 8 * 512
+
+
+def test_recurrent_layers_attend_to_nothing() -> None:
+    """Nemotron-H 8B: 4 of its 52 layers attend, with 32 heads of 128."""
+    assert products(load_model("nemotron-h-8b"), 1000) == 1000 * 4 * 32 * 256
+
+
+@pytest.mark.parametrize(
+    ("features", "isa"),
+    [
+        (("avx2", "fma", "avx512_vnni"), "avx512"),
+        (("avx2", "fma"), "avx2"),
+        (("neon", "dotprod", "i8mm"), "neon_dotprod"),
+        (("neon",), "neon"),
+        ((), None),
+    ],
+)
+def test_the_widest_kernels_are_taken(features: tuple[str, ...], isa: str | None) -> None:
+    assert isa_of(replace(BARE, simd=features)) == isa
+
+
+def test_a_rate_of_the_same_isa_counts_as_profile() -> None:
+    found = core_rate(LLAMA, replace(BARE, simd=("avx2",)), "Q4_K")
+    assert found and found.basis == "profile"
+    assert found.weights_per_s == rate_of(LLAMA, "Q4_K", "avx2")
+
+
+def test_a_rate_of_another_isa_is_assumed_and_slower_on_small_cores() -> None:
+    found = core_rate(LLAMA, replace(BARE, simd=("neon",)), "Q4_K")
+    assert found and found.basis == "assumed"
+    assert found.weights_per_s < 0.1 * rate_of(LLAMA, "Q4_K", "avx2")
+
+
+def test_own_kernels_are_the_yardstick_of_a_core() -> None:
+    """Twice the rate of fitcheck's kernel on this core: the engine's dots run twice as fast."""
+    known = next(rate for rate in LLAMA.reference if rate.isa == "avx2")
+    here = KernelRate(known.type, known.isa, 2 * known.weights_per_s, "measured")
+    machine = replace(BARE, simd=("avx2",), kernel_rates=(here,))
+    assert core_speed(LLAMA, machine) == pytest.approx(2.0)
+    found = core_rate(LLAMA, machine, "Q6_K")
+    assert found and found.weights_per_s == pytest.approx(2 * rate_of(LLAMA, "Q6_K", "avx2"))
+
+
+def test_a_rate_measured_here_is_fitchecks_own() -> None:
+    measured = KernelRate("trit5", "avx2", 5e10, "measured")
+    machine = replace(BARE, simd=("avx2",), kernel_rates=(measured,))
+    found = core_rate(ENGINES["fitcheck", "cpu"], machine, "trit5")
+    assert found and (found.weights_per_s, found.basis) == (5e10, "measured")
+
+
+def test_a_type_without_a_rate_is_left_to_memory() -> None:
+    assert core_rate(LLAMA, replace(BARE, simd=("avx2",)), "EXL2-head") is None
+
+
+@pytest.mark.parametrize(
+    ("gpu", "special"),
+    [
+        ("NVIDIA GeForce RTX 4090", False),
+        ("NVIDIA RTX A1000", False),  # no A100
+        ("NVIDIA A100-SXM4-80GB", True),
+        ("Apple M1 Max GPU", True),
+        ("Apple M4 GPU", True),
+        ("Radeon 8060S", True),
+    ],
+)
+def test_families_of_gpus_are_told_by_whole_words(gpu: str, special: bool) -> None:
+    engine = ENGINES["llama.cpp", "gpu"]
+    share = gpu_share(engine, gpu)
+    usual = (engine.read_efficiency, engine.overhead_s_per_layer)
+    assert ((share.read_efficiency, share.overhead_s_per_layer) != usual) is special
+
+
+def test_the_first_family_that_fits_counts() -> None:
+    engine = ENGINES["llama.cpp", "gpu"]
+    assert gpu_share(engine, "Apple M1 Max GPU") != gpu_share(engine, "Apple M2 Max GPU")
+
+
+def test_one_core_cannot_draw_a_servers_memory() -> None:
+    server = replace(BARE, arch="x86_64", cores=64, peak_bandwidth_bytes_per_s=460.8e9)
+    assert read_bandwidth(server, 1, "huge").bytes_per_s < 60e9
+    assert read_bandwidth(server, None, "huge").bytes_per_s == pytest.approx(0.8 * 460.8e9)
+
+
+def test_a_measured_machine_reads_as_its_pages_and_threads_did() -> None:
+    rows = (
+        ReadBandwidth(1, "huge", 30e9),
+        ReadBandwidth(2, "huge", 50e9, 55e9),
+        ReadBandwidth(2, "4k", 45e9),
+    )
+    machine = replace(BARE, read_bandwidth=rows)
+    assert read_bandwidth(machine, 2, "4k").bytes_per_s == 45e9
+    assert read_bandwidth(machine, 1, "huge").bytes_per_s == 30e9
+    assert read_bandwidth(machine, 2, "huge").limit_bytes_per_s == 55e9
+    assert read_bandwidth(machine, None, "huge").basis == "measured"
+
+
+def test_a_bandwidth_given_by_hand_is_taken_as_it_is() -> None:
+    machine = replace(BARE, bandwidth_bytes_per_s=60e9, overrides=("bandwidth",))
+    card = Gpu("card", 8 << 30, 900e9)
+    for found in (read_bandwidth(machine, 1, "4k"), gpu_bandwidth(machine, card)):
+        assert (found.bytes_per_s, found.limit_bytes_per_s) == (60e9, 60e9)
+
+
+def test_a_card_of_unknown_bandwidth_is_assumed() -> None:
+    assert gpu_bandwidth(BARE, Gpu("card", 8 << 30)).basis == "assumed"
+    assert gpu_bandwidth(BARE, Gpu("card", 8 << 30, 448e9)).basis == "spec"
+
+
+def test_an_unknown_basis_gets_the_widest_spread() -> None:
+    engine = replace(LLAMA, residuals=tuple(r for r in LLAMA.residuals if r.basis != "assumed"))
+    assert residual(engine, "assumed").low == min(r.low for r in engine.residuals)
+
+
+@pytest.mark.parametrize("stem", stems("engines"))
+def test_every_figure_of_a_profile_has_its_source(stem: str) -> None:
+    profile = read_toml(profile_path("engines", stem))
+    for device in ("cpu", "gpu"):
+        part = profile.get(device)
+        if part is None:
+            continue
+        rows = [row for table in part.values() if isinstance(table, list) for row in table]
+        assert all(len(row["source"]) > 10 for row in [part, *rows])
+        assert all(0 < row["low"] <= 1 <= row["high"] for row in part["residuals"])
+        assert {row["basis"] for row in part["residuals"]} == {"measured", "profile", "spec", "assumed"}
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: f"{engine.name}-{engine.device}")
+def test_rates_name_known_types_once(engine: Engine) -> None:
+    named = [(rate.type, rate.isa) for rate in engine.rates]
+    assert len(named) == len(set(named))
+    assert all(name in WEIGHT_TYPES for name, _ in named)
