@@ -1,7 +1,6 @@
 """Options that several commands share, and the Machine and Request they make."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -9,6 +8,7 @@ import click
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
 from fitcheck.schema.machine import Machine
+from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,6 +39,7 @@ ram_option = _option(
 bandwidth_option = _option(
     "--bandwidth", "GB/S", parse=parse_bandwidth, help="Bandwidth that reads of memory achieve, in GB/s."
 )
+memory_option = _option("--memory", "BUS", parse=parse_bus, help="Memory modules as channels x MT/s: 2x5600.")
 reserve_option = _option(
     "--reserve", "SIZE", parse=_parse_reserve, help="Memory left to the operating system (0 for none)."
 )
@@ -67,6 +68,7 @@ def machine_options(command: Command) -> Command:
                 "--machine", "machine_name", metavar="NAME", help="A machine of the catalogue, not this one."
             ),
             ram_option,
+            memory_option,
             bandwidth_option,
             threads_option,
             click.option(
@@ -79,23 +81,19 @@ def machine_options(command: Command) -> Command:
     return command
 
 
-def machine_from(
-    machine_name: str | None, ram: int | None, bandwidth: float | None, threads: int | None, simd: str | None
-) -> Machine:
-    """The probed machine, or the named one, with what was typed put in its place."""
-    machine = _base(machine_name)
-    if ram is not None:
-        # An imagined size: what is free now and a container's limit don't apply.
-        machine = _override(machine, "ram", ram_bytes=ram, available_bytes=None, limit_bytes=None, numa=())
-    if bandwidth is not None:
-        machine = _override(machine, "bandwidth", bandwidth_bytes_per_s=bandwidth, bandwidth_basis="spec")
-    if threads is not None:
-        cores = threads if threads > (machine.threads or 0) else machine.cores
-        machine = _override(machine, "threads", threads=threads, cores=cores)
-    if simd is not None:
-        # Rates measured with other instructions say nothing about these.
-        machine = _override(machine, "simd", simd=_features(simd), kernel_rates=())
-    return machine
+def machine_from(options: Mapping[str, Any]) -> Machine:
+    """The probed machine, or the named one, with what ``machine_options`` took put in its place."""
+    simd = options["simd"]
+    return imagine(
+        _base(options["machine_name"]),
+        Overrides(
+            ram_bytes=options["ram"],
+            bandwidth_bytes_per_s=options["bandwidth"],
+            bus=options["memory"],
+            threads=options["threads"],
+            simd=None if simd is None else _features(simd),
+        ),
+    )
 
 
 def _base(name: str | None) -> Machine:
@@ -106,10 +104,6 @@ def _base(name: str | None) -> Machine:
     from fitcheck.probe import probe_machine  # noqa: PLC0415
 
     return probe_machine()
-
-
-def _override(machine: Machine, what: str, **changes: Any) -> Machine:
-    return replace(machine, overrides=(*machine.overrides, what), **changes)
 
 
 def _features(text: str) -> tuple[str, ...]:

@@ -55,9 +55,7 @@ def answer_for(model: str, **options: Any) -> Plan:
     """The Plan for what was typed: find the model and the machine, and judge."""
     found = resolve(model)
     engines = load_engines()
-    machine = machine_from(
-        options["machine_name"], options["ram"], options["bandwidth"], options["threads"], options["simd"]
-    )
+    machine = machine_from(options)
     request = Request(
         context=options["context"],
         kv_type=options["kv_type"],

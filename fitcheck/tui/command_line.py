@@ -13,14 +13,14 @@ Value = TypeVar("Value")
 _UNITS = ((GIB, "G"), (MIB, "M"), (KIB, "K"))
 
 
-def command_line(choices: Choices, format_name: str | None = None) -> str:
-    """What to type in a shell to get this plan, of one format where one is given."""
-    return shlex.join(("fitcheck", *arguments(choices, format_name)))
+def command_line(choices: Choices) -> str:
+    """What to type in a shell to get this plan."""
+    return shlex.join(("fitcheck", *arguments(choices)))
 
 
-def arguments(choices: Choices, format_name: str | None = None) -> tuple[str, ...]:
+def arguments(choices: Choices) -> tuple[str, ...]:
     """The same, word by word, without the program's name."""
-    return (choices.model, *_machine(choices), *_request(choices), *_option("--format", format_name))
+    return (choices.model, *_machine(choices), *_request(choices))
 
 
 def _machine(choices: Choices) -> Iterator[str]:

@@ -58,6 +58,6 @@ def _subtitle(row: FormatPlan, asked: int, marks: Sequence[Mark]) -> str:
     speed = row.decode_tokens_per_s
     if speed is None:
         return ""
-    measured = f"  ◆ measured {rate(marks[-1].value)}" if marks else ""
+    measured = f"  ◆ measured {rate(marks[-1].value)} by fitcheck's kernels" if marks else ""
     band = f"⢕ {rate(speed.low)} to {rate(speed.high)}, limit {rate(speed.limit)}, {row.speed_basis}"
     return f"{band}  ┊ {tokens(asked)} asked{measured}"

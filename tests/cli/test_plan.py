@@ -68,6 +68,14 @@ def test_70b_in_64_gib_fits() -> None:
     assert not best["needs_native_training"]
 
 
+def test_other_memory_modules() -> None:
+    """Two channels of DDR5-5600 can carry 89.6 GB/s; no speed may need more."""
+    _, plan = answer("8b", "--ram", "32G", "--memory", "2x5600")
+    assert "memory" in plan["machine"]["overrides"]
+    q8 = row(plan, "Q8_0")["decode_tokens_per_s"]
+    assert q8["limit"] == pytest.approx(89.6e9 / 7.98e9, rel=0.02)
+
+
 def test_every_row_adds_up() -> None:
     _, plan = answer("70b", "--ram", "64G")
     for r in plan["plans"]:
@@ -119,6 +127,7 @@ def test_ternary_formats_say_what_they_need() -> None:
         ("70b", "--context", "999M"),
         ("70b", "--simd", "mmx3"),
         ("70b", "--bandwidth", "fast"),
+        ("70b", "--memory", "5600"),
         ("70b", "--kv-type", "q3_0"),
         ("70b", "--nonsense"),
         ("",),

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 with atheris.instrument_imports(include=["fitcheck", "targets"]):
     import targets
 
-LIMITS = ["-rss_limit_mb=512", "-timeout=5"]
+LIMITS = ["-rss_limit_mb=512", "-timeout=20"]  # seconds by the clock: a busy machine may stop us for some
 
 if __name__ == "__main__":
     target = getattr(targets, sys.argv[1])

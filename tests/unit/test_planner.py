@@ -48,7 +48,8 @@ def test_more_ram_never_loses(ram: float, more: float) -> None:
     rank = {"no": 0, "tight": 1, "yes": 2}
     small, large = by_name(ask("70b", with_ram(ram))), by_name(ask("70b", with_ram(ram + more)))
     for name, row in small.items():
-        assert rank[row.fits] <= rank[large[name].fits] or row.fits == "yes" and large[name].fits == "tight"
+        # A fit may turn tight again: the margin grows with the memory.
+        assert rank[large[name].fits] >= min(rank[row.fits], rank["tight"])
         assert row.max_context <= large[name].max_context
 
 
@@ -86,8 +87,9 @@ def test_the_best_is_the_most_faithful_that_fits_well() -> None:
     best = by_name(answer)[answer.best or ""]
     assert best.fits == "yes"
     assert best.bits_per_weight <= BEST_BITS
-    better = [row for row in answer.plans if row.fits == "yes" and row.decode_tokens_per_s]
-    assert all(row.bits_per_weight <= best.bits_per_weight for row in better if row.bits_per_weight <= BEST_BITS)
+    good = [row for row in answer.plans if row.fits == "yes" and row.decode_tokens_per_s]
+    sane = [row.bits_per_weight for row in good if row.bits_per_weight <= BEST_BITS]
+    assert best.bits_per_weight == max(sane)
 
 
 def test_a_ternary_model_takes_a_ternary_format_that_an_engine_loads() -> None:
