@@ -8,7 +8,7 @@ import click
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
 from fitcheck.schema.machine import Machine
-from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus
+from fitcheck.sources.overrides import Overrides, imagine, parse_bus
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
 
 Command = TypeVar("Command", bound=Callable[..., Any])
