@@ -67,7 +67,8 @@ def _table(*headings: str) -> Table:
 
 
 def _print(table: Table, file: TextIO) -> None:
-    Console(file=file, highlight=False).print(table)
+    # A pipe has no width of its own: lines stay whole there, for grep.
+    Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
 
 
 def _billions(count: int) -> str:
