@@ -184,7 +184,7 @@ def plan_entry(question: Question, finder: Finder, name: str) -> Entry | None:
         if context and model.context_max:
             context = min(context, model.context_max)
         request = replace(question.request, context=context, formats=())
-        plan = replace(question, model=model, request=request, asked=None).plan()
+        plan = replace(question, model=model, request=request, asked=None, file=None).plan()
     except FitcheckError:
         return None
     best = next((row for row in plan.plans if row.format == plan.best), None)

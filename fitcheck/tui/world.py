@@ -12,6 +12,7 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.requirement import Needs
+from fitcheck.schema.weights import FileWeights
 from fitcheck.sources.resolve import Resolution
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.config import config_directory
@@ -33,6 +34,7 @@ class Planner(Protocol):
         engines: Sequence[Engine],
         *,
         asked: str | None = None,
+        file: FileWeights | None = None,
     ) -> Plan: ...
 
 
@@ -46,9 +48,12 @@ class Question:
     engines: Sequence[Engine]
     asked: str | None
     planner: Planner
+    file: FileWeights | None = None  # a real file's weights, where one was named
 
     def plan(self) -> Plan:
-        return self.planner(self.model, self.machine, self.request, self.engines, asked=self.asked)
+        return self.planner(
+            self.model, self.machine, self.request, self.engines, asked=self.asked, file=self.file
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,13 @@ class Finder:
         found = self.resolution(choices.model)
         machine = imagine(self.base(choices.machine), choices.overrides)
         return Question(
-            found.model, machine, choices.request, self.world.engines, found.resolved_from, self.world.planner
+            found.model,
+            machine,
+            choices.request,
+            self.world.engines,
+            found.resolved_from,
+            self.world.planner,
+            found.file,
         )
 
     def base(self, name: str | None) -> Machine:

@@ -106,7 +106,13 @@ def paper_machine(name: str) -> Machine:
 
 
 def paper_plan(
-    model: Model, machine: Machine, request: Request, engines: Sequence[Engine], *, asked: str | None = None
+    model: Model,
+    machine: Machine,
+    request: Request,
+    engines: Sequence[Engine],
+    *,
+    asked: str | None = None,
+    file: object = None,
 ) -> Plan:
     """As simple as it gets: bytes from bits, speed from bandwidth over bytes."""
     memory = machine.ram_bytes or sum(gpu.vram_bytes for gpu in machine.gpus)

@@ -421,3 +421,14 @@ def test_it_says_so_politely_where_there_is_no_terminal() -> None:
     with pytest.raises(BadInput, match="needs a terminal") as error, click.Context(command):
         command.main([], standalone_mode=False)
     assert error.value.exit_code == 2
+
+
+def test_a_gguf_file_is_planned_by_its_own_weights(world: World, tiny_gguf: Path) -> None:
+    """What the search box opens is the file, not the formats its shape might have."""
+    app = FitcheckApp(world, Choices(model=str(tiny_gguf)))
+
+    async def look(pilot: Pilot[None]) -> None:
+        assert app.plan is not None
+        assert [row.format for row in app.plan.plans] == ["F32"]
+
+    run(app, look)
