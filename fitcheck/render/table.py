@@ -17,6 +17,8 @@ def print_plan(plan: Plan, file: TextIO) -> None:
     """Model and machine in a line each, the table, its footnotes, the verdict."""
     console = Console(file=file, highlight=False)
     console.print(_model_line(plan))
+    if plan.model.note:
+        console.print(Text(plan.model.note, style="dim"))
     console.print(_machine_line(plan))
     console.print(_request_line(plan))
     console.print()

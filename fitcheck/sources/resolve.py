@@ -1,7 +1,6 @@
 """What the user typed -> Model: a file, a size, a name, an Ollama tag, a repository."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ class Resolution:
     file: FileWeights | None = None  # what a file of weights holds, where one was named
 
 
+_FILE_ENDINGS = (".gguf", ".safetensors", ".json")
 _SIZE = re.compile(r"\d+(?:\.\d+)?b", re.IGNORECASE)
 _FORMAT = re.compile(
     r"[-_:. ](?:ud-)?((?:i?q|tq)\d\w*|b?fp?16|fp?32|mxfp4\w*|i2_s|tl[12]|trit5)$", re.IGNORECASE
@@ -48,10 +48,24 @@ def resolve(text: str) -> Resolution:
     Raises UnknownName, with the three nearest names, where no model goes by that
     name, and BadInput where the text is no name or the file can't be used.
     """
+    found = _from_file(text) if _may_be_a_file(text) else None
+    return found or _from_catalogue(names.checked(text, "models"))
+
+
+def _may_be_a_file(text: str) -> bool:
+    """Whether to look at all: opening files costs more than a name may take."""
+    return text == "-" or "/" in text or text.startswith("hf:") or text.lower().endswith(_FILE_ENDINGS)
+
+
+def _from_file(text: str) -> Resolution | None:
+    """A file's own weights, or the shape that a config.json tells."""
+    from fitcheck.sources.weight_files import LOADERS  # noqa: PLC0415 (names need none of it)
+
     for matches, load in LOADERS:
-        if matches(text):
-            return load(text)
-    return _from_catalogue(names.checked(text, "models"))
+        if text != "-" and matches(text):
+            file = load(text)
+            return Resolution(file.model, text, file=file.weights)
+    return _from_config(text) if _is_config(text) else None
 
 
 def _from_catalogue(text: str) -> Resolution:
@@ -83,21 +97,8 @@ def spellings(name: str) -> dict[str, str | None]:
     return found
 
 
-def _is_gguf(text: str) -> bool:
-    return text.lower().endswith(".gguf")
-
-
-def _load_gguf(text: str) -> Resolution:
-    from fitcheck.sources.gguf_file import read_gguf  # noqa: PLC0415  (names don't need it)
-    from fitcheck.sources.gguf_model import model_of  # noqa: PLC0415
-    from fitcheck.sources.gguf_weights import file_weights  # noqa: PLC0415
-
-    gguf = read_gguf(Path(text).expanduser())
-    return Resolution(model_of(gguf), text, file=file_weights(gguf))
-
-
-def _load_config(text: str) -> Resolution:
-    from fitcheck.sources.hf_config import load_config  # noqa: PLC0415  (3 ms that names don't need)
+def _from_config(text: str) -> Resolution:
+    from fitcheck.sources.hf_config import load_config  # noqa: PLC0415 (3 ms that names don't need)
 
     return Resolution(load_config(text), text)
 
@@ -110,10 +111,3 @@ def _is_config(text: str) -> bool:
         return "/" in text and Path(text).expanduser().exists()
     except (OSError, ValueError):  # a name too long for the system, or a null byte in it
         return False
-
-
-LOADERS: tuple[tuple[Callable[[str], bool], Callable[[str], Resolution]], ...] = (
-    (_is_gguf, _load_gguf),
-    (_is_config, _load_config),
-)
-"""Ways to read a file, tried in this order before the catalogue."""
