@@ -8,7 +8,7 @@ from fitcheck.bench.decode import Progress, run_decode
 from fitcheck.bench.kernels import cached_rate
 from fitcheck.bench.native import kernel_isa
 from fitcheck.bench.native_decoder import layer_bytes, outside_bytes
-from fitcheck.bench.shape import DecodeShape, decode_shape
+from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
 from fitcheck.bench.statistics import ratios
 from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
@@ -62,7 +62,7 @@ def verify(
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
     groups = [group for group in read_groups(model, name) if _has_kernel(group)]
     asked = replace(request, threads=threads)
-    here = replace(machine, overrides=(), kernel_rates=_rates(groups))
+    here = replace(machine, overrides=(), kernel_rates=_rates(whole))
     predictions = [
         Decoder(model, groups, _reading(here, own, threads, rate), own, asked).at(request.depth)
         for rate in run.read_bytes_per_s
@@ -117,11 +117,17 @@ def _free_bytes(machine: Machine) -> int:
     return max(0, min(known) - MARGIN_BYTES)
 
 
-def _rates(groups: Sequence[ReadGroup]) -> tuple[KernelRate, ...]:
-    """What one core does of each type from its cache, measured now."""
+def _rates(shape: DecodeShape) -> tuple[KernelRate, ...]:
+    """What one core does of each type from its cache, in rows as long as the model's, measured now.
+
+    Short rows are slower: every row ends in a sum over the vector's lanes.
+    """
+    work: dict[str, list[tuple[int, float]]] = {}
+    for (name, cols), weights in weights_by_width(shape).items():
+        work.setdefault(name, []).append((weights, weights / cached_rate(name, cols)))
     return tuple(
-        KernelRate(group.type, kernel_isa(group.type), cached_rate(group.type), "measured")
-        for group in groups
+        KernelRate(name, kernel_isa(name), sum(w for w, _ in parts) / sum(s for _, s in parts), "measured")
+        for name, parts in work.items()
     )
 
 

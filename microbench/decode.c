@@ -19,7 +19,7 @@ struct fc_decoder {
     fc_attend *attend;
     int threads;
     int64_t widest;                       /* of any vector */
-    float *x, *normed, *q, *k, *v, *mixed, *y, *logits;
+    float *x, *normed, *q, *k, *v, *mixed, *y, *logits, *scores;
     float *inner;                         /* FC_MOST_ACTIVE slots of the widest inner size */
     float *scratch;                       /* attention's, one part a thread */
     float *cosine, *sine;                 /* rotary embedding at this position */
@@ -178,18 +178,19 @@ static uint64_t draw(fc_decoder *d) {
     return d->random ^= d->random << 17;
 }
 
-/* Other experts every time, as tokens have: neighbours from a random start. The
- * router's scores are worked out, but random weights would always choose alike. */
+/* Other experts every time, as tokens have: neighbours from a random start, since
+ * the scores of random weights would always choose alike. */
 static void choose(fc_decoder *d, const fc_ffn *ffn) {
-    float best = -INFINITY;
-    for (int e = 0; ffn->router && e < ffn->experts; e++) {
-        float score = dot(d->normed, ffn->router + (int64_t)e * d->shape->hidden, d->shape->hidden);
-        best = score > best ? score : best;
-    }
-    d->logits[0] = best; /* keeps the scores alive */
     uint64_t first = draw(d) % (uint64_t)ffn->experts, stride = (uint64_t)(ffn->experts / ffn->active);
     for (int i = 0; i < ffn->active; i++)
         d->chosen[i] = (int)((first + (uint64_t)i * stride) % (uint64_t)ffn->experts);
+}
+
+/* The router's scores, worked out for their time alone; this thread's part. */
+static void route(const fc_decoder *d, const fc_ffn *ffn, int thread) {
+    fc_span mine = fc_split(ffn->experts, 1, thread, d->threads);
+    for (int64_t e = mine.begin; ffn->router && e < mine.end; e++)
+        d->scores[e] = dot(d->normed, ffn->router + e * d->shape->hidden, d->shape->hidden);
 }
 
 static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
@@ -221,6 +222,7 @@ static void feed_forward(fc_decoder *d, const fc_ffn *ffn, int thread) {
         choose(d, ffn);
     }
     fc_pool_barrier(d->pool, thread);
+    route(d, ffn, thread);
     expand(d, ffn, thread);
     fc_pool_barrier(d->pool, thread);
     for (int i = thread; i < ffn->active; i += d->threads)
@@ -332,7 +334,7 @@ static float *floats(int64_t n) {
 }
 
 static int allocate(fc_decoder *d) {
-    float **vectors[] = {&d->x, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->y, &d->logits, &d->cosine, &d->sine};
+    float **vectors[] = {&d->x, &d->normed, &d->q, &d->k, &d->v, &d->mixed, &d->y, &d->logits, &d->scores, &d->cosine, &d->sine};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         if (!(*vectors[i] = floats(d->widest))) return -1;
     if (!(d->inner = floats(d->inner_floats * FC_MOST_ACTIVE))) return -1;
@@ -359,7 +361,7 @@ fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap
 
 void fc_decoder_free(fc_decoder *d) {
     if (!d) return;
-    float *vectors[] = {d->x, d->normed, d->q, d->k, d->v, d->mixed, d->y, d->logits, d->cosine, d->sine, d->inner, d->scratch};
+    float *vectors[] = {d->x, d->normed, d->q, d->k, d->v, d->mixed, d->y, d->logits, d->scores, d->cosine, d->sine, d->inner, d->scratch};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) free(vectors[i]);
     for (int f = 0; f < FC_FORMATS; f++) fc_activation_free(d->act[f]);
     for (int i = 0; i < FC_MOST_ACTIVE; i++) fc_activation_free(d->slot[i]);

@@ -47,15 +47,15 @@ def measure_kernels(
     return tuple(found)
 
 
-def cached_rate(format_name: str) -> float:
-    """Weights a second of one core whose weights lie in its cache."""
+def cached_rate(format_name: str, cols: int = COLS) -> float:
+    """Weights a second of one core whose weights lie in its cache, in rows of ``cols``."""
     with native.Pool(1) as single:
-        return _cached_rate(format_name, single)
+        return _cached_rate(format_name, single, cols)
 
 
-def _cached_rate(name: str, single: native.Pool) -> float:
-    rows = max(8, CACHED_BYTES // native.row_bytes(name, COLS))
-    with native.Matrix(name, rows, COLS, single) as matrix:
+def _cached_rate(name: str, single: native.Pool, cols: int = COLS) -> float:
+    rows = max(8, CACHED_BYTES // native.row_bytes(name, cols))
+    with native.Matrix(name, rows, cols, single) as matrix:
         _check(name, matrix)
         timing = matrix.time(CACHED_ROUNDS, CACHED_PASSES)
     # The best round: whatever else runs can only slow a core down.

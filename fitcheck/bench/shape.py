@@ -5,7 +5,7 @@ are dealt to the layers evenly. Which layer has which makes no difference to
 the time of a step that passes through all of them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -68,6 +68,26 @@ def decode_shape(model: Model, format_name: str, cells: int) -> DecodeShape:
     output = outside["output.weight"]
     layers = tuple(_layer(model, layer, by_layer[n]) for n, layer in enumerate(model.layers))
     return DecodeShape(model.hidden_size, cells, layers, embedding, output, model.tied_embeddings)
+
+
+def weights_by_width(shape: DecodeShape) -> Counter[tuple[str, int]]:
+    """Weights that one step multiplies, by type and by the length of their rows."""
+    found: Counter[tuple[str, int]] = Counter()
+    for packed, share in _multiplied(shape):
+        found[packed.type, packed.cols] += int(packed.rows * packed.cols * share)
+    return found
+
+
+def _multiplied(shape: DecodeShape) -> Iterator[tuple[Packed, float]]:
+    """Every matrix with the share of it that a token meets."""
+    yield shape.output, 1.0
+    for layer in shape.layers:
+        for packed in (layer.query, layer.key, layer.value, layer.output):
+            yield packed, 1.0
+        for ffn in layer.ffns:
+            for part in (ffn.gate, ffn.up, ffn.down):
+                if part is not None:
+                    yield part, ffn.active / ffn.experts
 
 
 Tensors = dict[str, Packed]

@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 
-from fitcheck.bench.shape import DecodeShape, Packed, decode_shape
+from fitcheck.bench.shape import DecodeShape, Packed, decode_shape, weights_by_width
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.formats import tensor_bytes
+from fitcheck.footprint.memory import read_groups
 from fitcheck.footprint.mixes import TYPES
 from fitcheck.sources.resolve import resolve_model
 
@@ -33,6 +34,16 @@ def test_same_bytes_of_every_type(name: str, form: str) -> None:
     for packed in matrices(decode_shape(model, form, 256)):
         run[packed.type] += tensor_bytes(TYPES[packed.type], packed.cols, packed.rows)
     assert run == counted
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "bitnet-2b", "qwen3-30b-a3b"])
+def test_a_step_multiplies_what_a_token_reads(name: str) -> None:
+    """All but the looked-up row of the embedding and the F32 vectors."""
+    model = resolve_model(name)
+    read = {group.type: group.weights for group in read_groups(model, "Q8_0")}
+    multiplied = Counter(weights_by_width(decode_shape(model, "Q8_0", 256)))
+    row = 0 if model.tied_embeddings else model.hidden_size
+    assert sum(multiplied.values()) == read["Q8_0"] - row
 
 
 def test_types_are_spread_over_the_layers() -> None:
