@@ -62,6 +62,7 @@ class Engine:
     read_efficiency: float  # share of the read bandwidth on such pages it reaches
     overhead_s_per_layer: float  # synchronisation and small operations
     overhead_s: float = 0.0  # of a token, whatever the model: sampling, starting the graph
+    overhead_s_per_product: float = 0.0  # a matrix begins: the memory's latency, threads that wait
     cell_padding: int = 1  # attention runs over whole multiples of so many cells
     cache_efficiency: float = 1.0  # share of the bandwidth at which the cache is read
     rates: tuple[TypeRate, ...] = ()

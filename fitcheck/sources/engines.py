@@ -22,6 +22,7 @@ def _engine(profile: Table, device: Device) -> Engine:
         read_efficiency=part["read_efficiency"],
         overhead_s_per_layer=part["overhead_s_per_layer"],
         overhead_s=part.get("overhead_s", 0.0),
+        overhead_s_per_product=part.get("overhead_s_per_product", 0.0),
         cell_padding=part.get("cell_padding", 1),
         cache_efficiency=part.get("cache_efficiency", 1.0),
         rates=_rates(part.get("rates", ())),

@@ -77,7 +77,9 @@ class Decoder:
         rates = tuple(core_rate(engine, self.machine, group.type) for group in self.groups)
         loads = map(self._load, self.groups, rates)
         bytes_per_s = bandwidth.bytes_per_s * engine.read_efficiency
-        cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(engine.overhead_s_per_layer))
+        products_s = engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
+        overhead_s = self._overhead_s(engine.overhead_s_per_layer) + products_s
+        cost = step(loads, bytes_per_s, overhead_s=overhead_s)
         return _Weights(bandwidth, bytes_per_s, cost, rates)
 
     def _on_gpu(self, gpu: Gpu) -> _Weights:
