@@ -98,3 +98,8 @@ def test_planning_imports_nothing_heavy() -> None:
         for file in path.rglob("*.py") if path.is_dir() else [path]:
             used = {module.split(".")[0] for module in imports(file)}
             assert used <= allowed, f"{file.name} imports {used - allowed}"
+
+
+def test_one_file_loads_the_extension() -> None:
+    users = [path.name for path in ROOT.rglob("*.py") if '"fitcheck._native"' in path.read_text()]
+    assert users == ["native.py"]
