@@ -134,8 +134,15 @@ class _Judge:
         if self._refusal(stored):
             return None
         wanted = (self.request.engine,) if self.request.engine else stored.engines
-        runs = [e for e in self.engines if e.device == self.budget.device and e.name in wanted]
+        runs = [e for e in self.engines if e.name in wanted and self._supports(e)]
         return min(runs, key=lambda engine: wanted.index(engine.name), default=None)
+
+    def _supports(self, engine: Engine) -> bool:
+        """Whether the engine was measured on this kind of device, and is made for this GPU."""
+        if engine.device != self.budget.device:
+            return False
+        gpu = self.machine.gpus[0].name.lower() if engine.device == "gpu" and self.machine.gpus else ""
+        return not engine.vendors or any(vendor in gpu for vendor in engine.vendors)
 
     def _refusal(self, stored: Stored) -> str | None:
         """Why the format can't run here at all, whatever its size."""
@@ -146,8 +153,8 @@ class _Judge:
         return None
 
     def _no_engine(self, stored: Stored) -> str:
-        device = self.budget.device.upper()
-        return self._refusal(stored) or f"no measured speed of {stored.engines[0]} on a {device}"
+        device = "this GPU" if self.budget.device == "gpu" else "a CPU"
+        return self._refusal(stored) or f"no measured speed of {stored.engines[0]} on {device}"
 
 
 def _noted(row: FormatPlan, note: str) -> FormatPlan:

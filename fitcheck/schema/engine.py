@@ -69,5 +69,6 @@ class Engine:
     attention: tuple[AttentionRate, ...] = ()
     reference: tuple[TypeRate, ...] = ()  # fitcheck's own kernels on the core of the rates
     families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
+    vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True

@@ -35,6 +35,7 @@ def _engine(profile: Table, device: Device) -> Engine:
             GpuFamily(tuple(row["words"]), row["read_efficiency"], row["overhead_s_per_layer"], row["source"])
             for row in part.get("families", ())
         ),
+        vendors=tuple(part.get("vendors", ())),
         residuals=tuple(
             Residual(row["basis"], row["low"], row["high"], row["runs"], row["source"])
             for row in part["residuals"]

@@ -118,6 +118,14 @@ def test_a_card_alone_is_judged_by_its_own_memory() -> None:
     assert 60 < speed.expected < 160  # published: 111.7 on two of them, in turn
 
 
+def test_an_engine_made_for_other_gpus_is_not_offered() -> None:
+    """ExLlamaV2 is CUDA code: it decodes on a GeForce, not on an Apple GPU."""
+    assert by_name(ask("8b", find_machine("rtx-3090")))["EXL2-4.0bpw"].decode_tokens_per_s
+    row = by_name(ask("8b", find_machine("apple-m4-max")))["EXL2-4.0bpw"]
+    assert row.decode_tokens_per_s is None
+    assert "this GPU" in row.notes[0]
+
+
 def test_a_container_is_judged_by_its_limit() -> None:
     limited = replace(MACHINE, limit_bytes=8 * GIB)
     budget = budget_of(limited, Request())
