@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fitcheck.schema.machine import Machine
-from fitcheck.units import gb_per_s, gib, tokens
+from fitcheck.units import gb_per_s, gib, rate, tokens
 
 _UNKNOWN = "–"
 Row = Mapping[str, Any]
@@ -33,6 +33,29 @@ def print_models(rows: Iterable[Row], file: TextIO) -> None:
             row["architecture"] + (", ternary" if row["trained_ternary"] else ""),
         )
     _print(table, file)
+
+
+def print_local(rows: Sequence[Row], file: TextIO) -> None:
+    if not rows:
+        file.write("no model files of Ollama, LM Studio, Jan, llama.cpp or Hugging Face were found\n")
+        return
+    table = _table("name", "kept by", "format", "total", "fits", "longest", "tokens/s")
+    for row in rows:
+        table.add_row(row["name"], row["store"], *_plan_cells(row["plan"], row["error"]))
+    _print(table, file)
+
+
+def _plan_cells(plan: Row | None, error: str | None) -> tuple[str, ...]:
+    if plan is None:
+        return (error or _UNKNOWN,)
+    speed = plan["decode_tokens_per_s"]
+    return (
+        plan["format"],
+        gib(plan["total_bytes"]),
+        plan["fits"],
+        tokens(plan["max_context"]) if plan["max_context"] else _UNKNOWN,
+        rate(speed["expected"]) if speed else _UNKNOWN,
+    )
 
 
 def print_machines(machines: Iterable[Machine], file: TextIO) -> None:

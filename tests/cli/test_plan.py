@@ -1,6 +1,7 @@
 """The main job from the outside: what people and scripts see."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -159,6 +160,20 @@ def test_the_table_without_a_terminal_is_plain() -> None:
     assert "\x1b" not in done.stdout
     assert "Q4_K_M" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_local_files_are_judged_each_for_itself(tmp_path: Path, tiny_gguf: Path) -> None:
+    folder = tmp_path / ".lmstudio" / "models" / "someone" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "tiny.gguf").write_bytes(tiny_gguf.read_bytes())
+    (folder / "broken.gguf").write_bytes(b"GGUF\x03")
+    done = run("models", "--local", "--json", env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    rows = {Path(row["path"]).name: row for row in json.loads(done.stdout)["models"]}
+    assert rows["tiny.gguf"]["plan"]["format"] == "F32"
+    assert rows["tiny.gguf"]["plan"]["fits"] == "yes"
+    assert rows["broken.gguf"]["plan"] is None
+    assert rows["broken.gguf"]["error"]
 
 
 def test_alone_it_wants_a_terminal() -> None:
