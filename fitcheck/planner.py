@@ -13,7 +13,7 @@ from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, parameters
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Fits, FormatPlan, MachineSummary, ModelSummary, Plan
@@ -28,8 +28,6 @@ DEFAULT_CONTEXT = 4096
 # Below this share of the budget a fit is tight: the allocator's slack, a second
 # program or a longer prompt is enough to break it.
 TIGHT_SHARE = 0.05
-
-OWN_ENGINE = "fitcheck"
 
 # Above 8.5 bits no perplexity gain was ever measured (Q8_0: +0.04 % on
 # Llama-3-8B), so bits beyond it only cost speed.

@@ -13,8 +13,8 @@ from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.stored import Stored, stored_as
-from fitcheck.planner import BEST_BITS, OWN_ENGINE, context_for, plan
-from fitcheck.schema.engine import Engine
+from fitcheck.planner import BEST_BITS, context_for, plan
+from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request

@@ -14,7 +14,8 @@ from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup, read_groups
 from fitcheck.footprint.mixes import find_format
-from fitcheck.schema.engine import Engine
+from fitcheck.planner import context_for
+from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.measurement import Verification
 from fitcheck.schema.model import Model
@@ -22,8 +23,6 @@ from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decoder
 from fitcheck.units import MIB, gib
 
-OWN_ENGINE = "fitcheck"
-DEFAULT_CONTEXT = 4096
 DEFAULT_BUDGET_S = 8.0
 
 # Left free beside the weights: vectors, Python itself, and room for whatever
@@ -52,7 +51,7 @@ def verify(
     NotEnoughMemory where not one layer fits.
     """
     name = find_format(format_name).name
-    context = min(request.context or DEFAULT_CONTEXT, model.context_max or DEFAULT_CONTEXT)
+    context = context_for(model, request)
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
     threads = request.threads or machine.threads or 1
@@ -60,15 +59,16 @@ def verify(
     share_run = len(shape.layers) / len(whole.layers)
     steps = [layers / share_run + output for layers, output in zip(run.layers_s, run.output_s, strict=True)]
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
-    groups = [group for group in read_groups(model, name) if _has_kernel(group)]
+    groups = read_groups(model, name)
+    multiplied = [group for group in groups if _has_kernel(group)]
     asked = replace(request, threads=threads)
     here = replace(machine, overrides=(), kernel_rates=_rates(whole))
     predictions = [
-        Decoder(model, groups, _reading(here, own, threads, rate), own, asked).at(request.depth)
+        Decoder(model, multiplied, _reading(here, own, threads, rate), own, asked).at(request.depth)
         for rate in run.read_bytes_per_s
     ]
     predicted = [prediction.tokens_per_s.expected for prediction in predictions]
-    bytes_per_token = sum(g.bytes for g in read_groups(model, name)) + kv_read_bytes(model, request.depth)
+    bytes_per_token = sum(group.bytes for group in groups) + kv_read_bytes(model, request.depth)
     measured = [1 / step for step in steps]
     return Verification(
         model=model.name,
@@ -94,7 +94,8 @@ def verify(
 
 def _fitting(shape: DecodeShape, machine: Machine) -> DecodeShape:
     """The shape with as many whole layers as available memory holds."""
-    free = _free_bytes(machine) - outside_bytes(shape)
+    most = _free_bytes(machine)
+    free = most - outside_bytes(shape)
     kept = 0
     for layer in shape.layers:
         free -= layer_bytes(shape, layer)
@@ -103,7 +104,7 @@ def _fitting(shape: DecodeShape, machine: Machine) -> DecodeShape:
         kept += 1
     if kept == 0:
         raise NotEnoughMemory(
-            f"not one layer fits in the {gib(_free_bytes(machine))} that are free",
+            f"not one layer fits in the {gib(most)} that are free",
             "close programs, or choose a smaller model, format or --context",
         )
     return replace(shape, layers=shape.layers[:kept])

@@ -39,22 +39,19 @@ static void add(float *x, const float *y, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] += y[i];
 }
 
-/* RMS norm with a weight of one. Sixteen sums, so that compilers use vectors. */
-static void rms_norm(const float *x, int64_t n, float *out) {
-    float sum[16] = {0}, total = 0;
-    for (int64_t i = 0; i + 16 <= n; i += 16)
-        for (int lane = 0; lane < 16; lane++) sum[lane] += x[i + lane] * x[i + lane];
-    for (int lane = 0; lane < 16; lane++) total += sum[lane];
-    float scale = 1.0f / sqrtf(total / (float)n + 1e-5f);
-    for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale;
-}
-
+/* Sixteen sums, so that compilers use vectors. */
 static float dot(const float *a, const float *b, int64_t n) {
     float sum[16] = {0}, total = 0;
     for (int64_t i = 0; i + 16 <= n; i += 16)
         for (int lane = 0; lane < 16; lane++) sum[lane] += a[i + lane] * b[i + lane];
     for (int lane = 0; lane < 16; lane++) total += sum[lane];
     return total;
+}
+
+/* RMS norm with a weight of one. */
+static void rms_norm(const float *x, int64_t n, float *out) {
+    float scale = 1.0f / sqrtf(dot(x, x, n) / (float)n + 1e-5f);
+    for (int64_t i = 0; i < n; i++) out[i] = x[i] * scale;
 }
 
 /* e^x within 2e-7 of itself, in arithmetic that compilers turn into vectors: the

@@ -42,10 +42,9 @@ class Decoder(_Held):
     """Runs decode steps of a shape. Fill every layer before the first step."""
 
     def __init__(self, shape: DecodeShape, pool: Pool) -> None:
-        ffi, lib = _native()
+        ffi, _ = _native()
         self.shape = shape
         self._pool = pool
-        self._lib = lib
         self._used = 0
         self._handle = ffi.NULL
         self.arena = Arena(arena_bytes(shape), "huge")

@@ -99,7 +99,7 @@ def _deal(typed: Sequence[TypedTensors]) -> tuple[dict[int, Tensors], Tensors]:
     outside: Tensors = {}
     for group, members in groupby(typed, key=lambda one: one.group):
         tensor = group.tensor
-        if tensor.keep is not None and tensor.name != "ffn_gate_inp.weight":
+        if tensor.keep is not None:
             continue
         types = list(_interleave([(member.type, member.tensors) for member in members]))
         for layer, name in zip(group.layers, types, strict=bool(group.layers)):

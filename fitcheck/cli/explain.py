@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fitcheck.cli.options import context_option, json_option, kv_type_option
+from fitcheck.cli.options import context_option, json_option, kv_type_option, slots_option, ubatch_option
 
 
 @click.command()
@@ -15,8 +15,8 @@ from fitcheck.cli.options import context_option, json_option, kv_type_option
 )
 @context_option
 @kv_type_option
-@click.option("--ubatch", type=click.IntRange(1, 65536), default=512, help="Tokens of a prefill step [512].")
-@click.option("--slots", type=click.IntRange(1, 256), default=1, help="Sequences served at once [1].")
+@ubatch_option
+@slots_option
 @json_option
 def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     """Derive MODEL's memory line by line, each with its rule and source.

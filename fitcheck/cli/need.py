@@ -39,7 +39,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         context=options["context"],
         kv_type=options["kv_type"],
         depth=options["depth"],
-        formats=options["formats"] or ((found.format,) if found.format else ()),
+        formats=options["formats"] or found.formats,
         reserve_bytes=options["reserve"],
     )
     answer = needs(found.model, request, options["speed"], load_engines(), load_machines())

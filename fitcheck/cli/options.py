@@ -56,6 +56,12 @@ kv_type_option = click.option(
 format_option = click.option(
     "--format", "formats", multiple=True, metavar="FORMAT", help="This weight format only (may be repeated)."
 )
+ubatch_option = click.option(
+    "--ubatch", type=click.IntRange(1, 65536), default=512, help="Tokens of a prefill step [512]."
+)
+slots_option = click.option(
+    "--slots", type=click.IntRange(1, 256), default=1, help="Sequences served at once [1]."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 threads_option = click.option("--threads", type=click.IntRange(1, 4096), help="Threads that decode.")
 

@@ -13,6 +13,8 @@ from fitcheck.cli.options import (
     kv_type_option,
     machine_from,
     machine_options,
+    slots_option,
+    ubatch_option,
 )
 from fitcheck.planner import find_engine, plan
 from fitcheck.schema.plan import Plan
@@ -30,8 +32,8 @@ from fitcheck.sources.resolve import resolve
 @click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
 @depth_option
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
-@click.option("--ubatch", type=click.IntRange(1, 65536), default=512, help="Tokens of a prefill step [512].")
-@click.option("--slots", type=click.IntRange(1, 256), default=1, help="Sequences served at once [1].")
+@ubatch_option
+@slots_option
 @json_option
 def command(model: str, as_json: bool, **options: Any) -> int:
     """Judge every weight format of MODEL on this machine or another.
@@ -64,7 +66,7 @@ def answer_for(model: str, **options: Any) -> Plan:
         depth=options["depth"],
         flash_attention=options["flash_attn"],
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
-        formats=options["formats"] or ((found.format,) if found.format else ()),
+        formats=options["formats"] or found.formats,
         threads=options["threads"],
         reserve_bytes=options["reserve"],
     )

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.measurement import Benchmark, KernelMeasurement
 from fitcheck.units import GB, gb_per_s
 
@@ -25,7 +26,7 @@ def print_benchmark(benchmark: Benchmark, file: TextIO) -> None:
 
 
 def _table(benchmark: Benchmark) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("format")
     table.add_column("kernel")
     for heading in ("10⁹ weights/s", "GB/s", "of the read", "one core, cached", ""):

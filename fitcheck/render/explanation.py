@@ -3,16 +3,16 @@
 from typing import TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.explanation import Explanation
 
 
 def print_explanation(explanation: Explanation, file: TextIO) -> None:
     console = Console(file=file, highlight=False)
     console.print(Text(f"{explanation.model} in {explanation.format}", style="bold"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("part")
     table.add_column("rule")
     table.add_column("bytes", justify="right", no_wrap=True)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.machine import Machine
 from fitcheck.units import gb_per_s, gib, rate, tokens
 
@@ -83,7 +84,7 @@ def print_formats(rows: Iterable[Row], file: TextIO) -> None:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number == 0)
     return table

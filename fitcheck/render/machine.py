@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.machine import Machine
 from fitcheck.units import KIB, MIB, gb_per_s, gib
 
@@ -61,7 +62,7 @@ def _cache_size(size: int) -> str:
 
 def _bandwidth_table(machine: Machine) -> Table:
     """Read bandwidth by threads, one column a page size."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("threads", justify="right")
     for heading in ("huge pages", "4 KiB pages"):
         table.add_column(heading, justify="right")

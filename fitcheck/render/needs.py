@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
 from fitcheck.units import GB, gb_per_s, gib, rate, tokens
+from fitcheck.verdict import NOT_TERNARY
 
 
 def print_needs(needs: Needs, file: TextIO) -> None:
@@ -19,7 +21,7 @@ def print_needs(needs: Needs, file: TextIO) -> None:
     console.print()
     console.print(_requirements(needs))
     if any(row.needs_native_training for row in needs.requirements):
-        console.print(Text("* only for models trained ternary: rounding this one destroys it", style="dim"))
+        console.print(Text(f"* {NOT_TERNARY}", style="dim"))
     console.print()
     if needs.candidates:
         console.print(_candidates(needs.candidates))
@@ -28,7 +30,7 @@ def print_needs(needs: Needs, file: TextIO) -> None:
 
 
 def _requirements(needs: Needs) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("format")
     for heading in ("least RAM", "least read bandwidth", "10⁹ weights/s"):
         table.add_column(heading, justify="right")
@@ -44,7 +46,7 @@ def _cells(row: Requirement) -> tuple[str, ...]:
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("machines that do it")
     table.add_column("best format")
     table.add_column("tokens/s", justify="right")

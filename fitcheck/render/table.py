@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.plan import Fits, FormatPlan, Plan, TokenRate
 from fitcheck.units import GB, GIB, gb_per_s, gib, rate, tokens
+from fitcheck.verdict import NOT_TERNARY
 
 _COLOUR: dict[Fits, str] = {"yes": "green", "tight": "yellow", "no": "red"}
 _UNKNOWN = "–"
@@ -59,7 +61,7 @@ def _request_line(plan: Plan) -> str:
 
 
 def _table(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("format")
     for heading in ("bits", "file GB", "total GiB", "fits", "longest", "tokens/s"):
         table.add_column(heading, justify="right")
@@ -89,7 +91,7 @@ def _speed(speed: TokenRate | None) -> str:
 def _footnotes(plan: Plan) -> list[str]:
     notes = []
     if any(row.needs_native_training for row in plan.plans):
-        notes.append("* only for models trained ternary: rounding this one destroys it")
+        notes.append(f"* {NOT_TERNARY}")
     bases = sorted({row.speed_basis for row in plan.plans if row.speed_basis})
     if bases:
         notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")

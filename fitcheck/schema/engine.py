@@ -7,6 +7,9 @@ from fitcheck.schema.machine import Basis, Pages
 
 Device = Literal["cpu", "gpu"]
 
+OWN_ENGINE = "fitcheck"
+"""The engine whose kernels bench and verify run. It measures; people run models with the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class TypeRate:

@@ -21,6 +21,11 @@ class Resolution:
     reason: str | None = None  # why a bare size stands for this model
     file: FileWeights | None = None  # what a file of weights holds, where one was named
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """What to judge where nobody asked for a format: the one in the name, or all (none named)."""
+        return (self.format,) if self.format else ()
+
 
 _FILE_ENDINGS = (".gguf", ".safetensors", ".json")
 _SIZE = re.compile(r"\d+(?:\.\d+)?b", re.IGNORECASE)

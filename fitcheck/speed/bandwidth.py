@@ -39,9 +39,8 @@ class Bandwidth:
 
 def read_bandwidth(machine: Machine, threads: int | None, pages: Pages) -> Bandwidth:
     """The bandwidth ``threads`` reading threads share (all of them where None)."""
-    if "bandwidth" in machine.overrides and machine.bandwidth_bytes_per_s:
-        given = machine.bandwidth_bytes_per_s
-        return Bandwidth(given, given, machine.bandwidth_basis)
+    if given := _given(machine):
+        return given
     if machine.read_bandwidth:
         return _measured(machine, threads, pages)
     return _derived(machine, threads, pages)
@@ -49,15 +48,20 @@ def read_bandwidth(machine: Machine, threads: int | None, pages: Pages) -> Bandw
 
 def gpu_bandwidth(machine: Machine, gpu: Gpu) -> Bandwidth:
     """What the GPU's memory could deliver by its data sheet; engines reach a share of it."""
-    if "bandwidth" in machine.overrides and machine.bandwidth_bytes_per_s:
-        given = machine.bandwidth_bytes_per_s
-        return Bandwidth(given, given, machine.bandwidth_basis)
+    if given := _given(machine):
+        return given
     peak = gpu.bandwidth_bytes_per_s or (
         machine.peak_bandwidth_bytes_per_s if machine.unified_memory else None
     )
     if peak is None:
         return Bandwidth(ASSUMED_GPU_PEAK, ASSUMED_GPU_PEAK, "assumed")
     return Bandwidth(peak, max(peak, gpu.achieved_bytes_per_s or 0.0), "spec")
+
+
+def _given(machine: Machine) -> Bandwidth | None:
+    """What a person typed for the bandwidth, which nothing exceeds."""
+    rate = machine.bandwidth_bytes_per_s if "bandwidth" in machine.overrides else None
+    return Bandwidth(rate, rate, machine.bandwidth_basis) if rate else None
 
 
 def _measured(machine: Machine, threads: int | None, pages: Pages) -> Bandwidth:

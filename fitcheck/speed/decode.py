@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup
@@ -37,7 +38,7 @@ class _Weights:
     rates: tuple[CoreRate | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decoder:
     """A model in one format on one engine and machine, ready to ask at any depth."""
 
@@ -49,13 +50,13 @@ class Decoder:
 
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
-        return self._at(depth, self._weights())
+        return self._at(depth, self._weights)
 
     def curve(self, context: int) -> tuple[CurvePoint, ...]:
         """Decode speed at the start, at half and at the full context."""
-        weights, points = self._weights(), []
+        points = []
         for depth in (0, context // 2, context):
-            rate = self._at(depth, weights).tokens_per_s
+            rate = self._at(depth, self._weights).tokens_per_s
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
 
@@ -66,6 +67,7 @@ class Decoder:
         limit = weights.bandwidth.limit_bytes_per_s / read
         return Decode(_interval(1 / cost.seconds, limit, self.engine, basis), cost.bound, basis)
 
+    @cached_property
     def _weights(self) -> _Weights:
         """The part of a step that no depth changes."""
         return self._on_gpu(self.machine.gpus[0]) if self._gpu() else self._on_cpu()

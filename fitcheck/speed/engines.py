@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fitcheck.schema.engine import AttentionRate, Engine, Residual, TypeRate
+from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Engine, Residual, TypeRate
 from fitcheck.schema.machine import Basis, Machine
 
 # The widest kernel family first. An ISA runs what the ones behind it run.
@@ -52,7 +52,7 @@ def core_rate(engine: Engine, machine: Machine, weight_type: str) -> CoreRate | 
     this core stands to the profile's, then one scaled from another ISA.
     """
     for own in machine.kernel_rates:
-        if engine.name == "fitcheck" and own.format == weight_type:
+        if engine.name == OWN_ENGINE and own.format == weight_type:
             return CoreRate(own.weights_per_s, own.basis)
     rates = [rate for rate in engine.rates if rate.type == weight_type]
     return _for_isa(rates, isa_of(machine), core_speed(engine, machine)) if rates else None

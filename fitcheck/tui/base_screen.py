@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
+from textual.widgets import OptionList
 
 if TYPE_CHECKING:
     from fitcheck.tui.app import FitcheckApp
@@ -35,3 +36,14 @@ class Dialogue(ModalScreen[Result | None]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+class ListDialogue(Dialogue[Result]):
+    """A box with one list in it; ``list(1)`` and ``list(-1)`` step through."""
+
+    def action_list(self, by: int) -> None:
+        options = self.query_one(OptionList)
+        if by > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()

@@ -8,11 +8,11 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from fitcheck.tui.base_screen import Dialogue
+from fitcheck.tui.base_screen import ListDialogue
 from fitcheck.tui.exports import EXPORTS
 
 
-class ExportScreen(Dialogue[str]):
+class ExportScreen(ListDialogue[str]):
     """Answers with a key of ``EXPORTS``, or ``command`` to copy the command line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,13 +38,6 @@ class ExportScreen(Dialogue[str]):
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
-
-    def action_list(self, by: int) -> None:
-        options = self.query_one(OptionList)
-        if by > 0:
-            options.action_cursor_down()
-        else:
-            options.action_cursor_up()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         kind = event.option_id or ""

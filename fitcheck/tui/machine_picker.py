@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from fitcheck.tui.base_screen import Dialogue
+from fitcheck.tui.base_screen import ListDialogue
 from fitcheck.tui.machine_panel import THIS_MACHINE
 from fitcheck.tui.matching import matches
 
@@ -16,7 +16,7 @@ THIS = ""
 """What stands for the machine fitcheck runs on."""
 
 
-class MachinePicker(Dialogue[str]):
+class MachinePicker(ListDialogue[str]):
     """Answers with a machine's name, or ``THIS``; None where nobody chose."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,13 +53,6 @@ class MachinePicker(Dialogue[str]):
         current = self._current or THIS
         start = self._found.index(current) if not text and current in self._found else 0
         options.highlighted = start if self._found else None
-
-    def action_list(self, by: int) -> None:
-        options = self.query_one(OptionList)
-        if by > 0:
-            options.action_cursor_down()
-        else:
-            options.action_cursor_up()
 
     def on_input_submitted(self) -> None:
         index = self.query_one(OptionList).highlighted

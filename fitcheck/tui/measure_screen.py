@@ -12,13 +12,13 @@ from textual.widgets import OptionList, ProgressBar, Static
 from textual.widgets.option_list import Option
 
 from fitcheck.errors import FitcheckError
-from fitcheck.tui.base_screen import Dialogue
+from fitcheck.tui.base_screen import ListDialogue
 from fitcheck.tui.jobs import Cancel, Cancelled, Job, Outcome
 
 _WIDTH = 28
 
 
-class MeasureScreen(Dialogue[None]):
+class MeasureScreen(ListDialogue[None]):
     """Pick what to measure. Escape cancels what runs, and leaves where nothing does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,13 +48,6 @@ class MeasureScreen(Dialogue[None]):
     def on_mount(self) -> None:
         self.query_one(ProgressBar).display = False
         self.query_one(OptionList).focus()
-
-    def action_list(self, by: int) -> None:
-        options = self.query_one(OptionList)
-        if by > 0:
-            options.action_cursor_down()
-        else:
-            options.action_cursor_up()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         if self._cancel is None:
