@@ -22,6 +22,7 @@ COMMANDS = {
     "models": "list the models fitcheck knows by name",
     "machines": "list the machines fitcheck knows by name",
     "formats": "list the weight formats, with their bits and engines",
+    "claims": "set what articles promise beside what the planner computes",
 }
 
 

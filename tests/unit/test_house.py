@@ -15,7 +15,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("budget",),
     ("verdict",),
     ("planner",),
-    ("requirements",),
+    ("requirements", "claims"),
     ("sources", "bench"),
     ("probe",),
     ("verify",),
