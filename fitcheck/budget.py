@@ -1,10 +1,12 @@
-"""How much of a machine's memory a model may have, and on which device."""
+"""How much of a machine's memory a model may have, on each of its devices."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.engine import Device
-from fitcheck.schema.machine import Machine
+from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.schema.plan import RAM
 from fitcheck.schema.request import Request
 from fitcheck.units import GIB, MIB, gib
 
@@ -20,40 +22,72 @@ CONTAINER_RESERVE = 256 * MIB
 GPU_RESERVE = 1 * GIB
 
 # What macOS lets the GPU wire: two thirds up to 36 GB, three quarters above
-# (5461 of 8192 MB and 21845 of 32768 MB in llama.cpp logs, 48 of 64 GB).
-# Newer systems allow a little more; `sysctl iogpu.wired_limit_mb` raises it.
+# (5461 of 8192 MB and 21845 of 32768 MB in llama.cpp logs, 48 of 64 GB). Newer
+# systems allow a little more, 11.8 of 16 GiB on an M3 in 2026 (llmfit PR 754).
 _MAC_SMALL = 36 * GIB
-
-_UNIFIED = "unified memory"
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Bytes a model may use: ``usable`` is ``memory`` less ``reserve``."""
+class Pool:
+    """One device's memory; a model may use what the reserve leaves."""
 
-    device: Device
+    name: str  # RAM, or the GPU's name
+    kind: Literal["ram", "gpu", "unified"]
     memory_bytes: int
     reserve_bytes: int
-    notes: tuple[str, ...] = ()
-    kind: str = "RAM"  # what people call this memory
 
     @property
     def usable_bytes(self) -> int:
         return max(0, self.memory_bytes - self.reserve_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a model may use. A card alone has no ``ram``; a GPU that shares the RAM has no ``cards``.
+
+    ``unified`` is what the GPU may have of a RAM that it shares.
+    """
+
+    ram: Pool | None
+    cards: tuple[Pool, ...] = ()
+    unified: Pool | None = None
+    maps_files: bool = True  # whether weights mapped from a file can be used where they lie
+    notes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> Pool:
+        """The memory an answer is first judged by."""
+        return self.unified or self.ram or self.cards[0]
+
+    @property
+    def device(self) -> Device:
+        return "cpu" if self.main.kind == "ram" else "gpu"
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.main.memory_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        return self.main.reserve_bytes
+
+    @property
+    def usable_bytes(self) -> int:
+        return self.main.usable_bytes
+
+
 def budget_of(machine: Machine, request: Request) -> Budget:
     """The memory a plan is judged against. Raises BadInput where it is unknown."""
     if machine.unified_memory and machine.ram_bytes:
         return _unified(machine, machine.ram_bytes, request)
-    if machine.ram_bytes is None and machine.gpus:
-        card = machine.gpus[0]
-        return Budget("gpu", card.vram_bytes, _reserve(request, GPU_RESERVE), kind="GPU memory")
-    if machine.ram_bytes is None:
-        raise BadInput(
-            f"the memory of {machine.name} is unknown", "say how much it has, for example --ram 16G"
-        )
-    return _ram(machine, machine.ram_bytes, request)
+    cards = tuple(_card(gpu) for gpu in machine.gpus)
+    if machine.ram_bytes is not None:
+        ram, notes = _ram(machine, machine.ram_bytes, request)
+        return Budget(ram, cards, notes=notes)
+    if cards:
+        note = "the host's RAM is unknown: only what lies on the card is judged; say --ram to add it"
+        return Budget(None, cards, notes=(note,))
+    raise BadInput(f"the memory of {machine.name} is unknown", "say how much it has, for example --ram 16G")
 
 
 def least_memory(total_bytes: int, request: Request) -> int:
@@ -63,27 +97,47 @@ def least_memory(total_bytes: int, request: Request) -> int:
     return min(-(-total_bytes * OS_SHARE // (OS_SHARE - 1)), total_bytes + OS_MOST)
 
 
-def _ram(machine: Machine, ram: int, request: Request) -> Budget:
-    notes = []
-    if machine.gpus:
-        notes.append(f"planned for the CPU and its RAM; the GPU ({machine.gpus[0].name}) is left out")
+def _card(gpu: Gpu) -> Pool:
+    return Pool(gpu.name, "gpu", gpu.vram_bytes, GPU_RESERVE)
+
+
+def _ram(machine: Machine, ram: int, request: Request) -> tuple[Pool, tuple[str, ...]]:
     if machine.limit_bytes and machine.limit_bytes < ram:
-        notes.append(f"a container limits memory to {gib(machine.limit_bytes)}")
-        reserve = min(CONTAINER_RESERVE, machine.limit_bytes // OS_SHARE)
-        return Budget("cpu", machine.limit_bytes, _reserve(request, reserve), tuple(notes))
-    reserve = _reserve(request, min(ram // OS_SHARE, OS_MOST))
-    if machine.available_bytes is not None and machine.available_bytes < ram - reserve:
-        notes.append(f"only {gib(machine.available_bytes)} are free at the moment: close programs first")
-    return Budget("cpu", ram, reserve, tuple(notes))
+        reserve = _reserve(request, min(CONTAINER_RESERVE, machine.limit_bytes // OS_SHARE))
+        note = f"a container limits memory to {gib(machine.limit_bytes)}"
+        return Pool(RAM, "ram", machine.limit_bytes, reserve), (note,)
+    pool = Pool(RAM, "ram", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)))
+    free = machine.available_bytes
+    if free is not None and free < pool.usable_bytes:
+        return pool, (f"only {gib(free)} are free at the moment: close programs first",)
+    return pool, ()
 
 
 def _unified(machine: Machine, ram: int, request: Request) -> Budget:
-    """Memory that a GPU shares: on a Mac the system caps the GPU's part."""
-    if not machine.name.lower().startswith("apple"):
-        return Budget("gpu", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)), kind=_UNIFIED)
-    allowed = ram * 2 // 3 if ram <= _MAC_SMALL else ram * 3 // 4
-    note = f"macOS gives the GPU about {gib(allowed)} of {gib(ram)}; sysctl iogpu.wired_limit_mb raises it"
-    return Budget("gpu", ram, _reserve(request, ram - allowed), (note,), _UNIFIED)
+    """Memory that a GPU shares, counted once: on a Mac the system caps the GPU's part."""
+    whole = Pool(RAM, "ram", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)))
+    if not _is_mac(machine):
+        shared = Pool(RAM, "unified", ram, whole.reserve_bytes)
+        return Budget(whole, unified=shared, maps_files=False)
+    allowed, basis = _wired(machine, ram)
+    note = (
+        f"macOS gives the GPU {gib(allowed)} of {gib(ram)} ({basis}); sysctl iogpu.wired_limit_mb raises it"
+    )
+    return Budget(whole, unified=Pool(RAM, "unified", ram, _reserve(request, ram - allowed)), notes=(note,))
+
+
+def _is_mac(machine: Machine) -> bool:
+    return (machine.cpu or machine.name).lower().startswith("apple")
+
+
+def _wired(machine: Machine, ram: int) -> tuple[int, str]:
+    """What the GPU may wire: the probe's figure where it is below the RAM, else the rule."""
+    told = machine.gpus[0] if machine.gpus and "ram" not in machine.overrides else None
+    if told and told.vram_bytes < ram:
+        return told.vram_bytes, told.source or "read from the system"
+    if ram <= _MAC_SMALL:
+        return ram * 2 // 3, "two thirds up to 36 GiB: the rule of older systems"
+    return ram * 3 // 4, "three quarters above 36 GiB"
 
 
 def _reserve(request: Request, default: int) -> int:

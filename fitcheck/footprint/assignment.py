@@ -98,8 +98,8 @@ def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
     elif form.stacks is not None:
         yield form.stacks if group.tensor.stack > 1 else form.default, group.tensors
     else:
-        for name, count in _split(form, group, facts):
-            yield _override(form, group.role, name, facts), count
+        for name, places in _split(form, group, facts):
+            yield _override(form, group.role, name, facts), len(places)
 
 
 def _output_type(form: Format, cols: int) -> str:
@@ -110,9 +110,41 @@ def _output_type(form: Format, cols: int) -> str:
     return "Q8_0" if cols % block else form.output
 
 
-def _split(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, int]]:
-    """Apply the role's rule: the first condition that a tensor meets gives its type."""
-    left = group.counters if form.low_bit else group.ordinals
+def layers_by_type(model: Model, format_name: str) -> tuple[tuple[TypedTensors, tuple[int, ...]], ...]:
+    """What ``assign`` gives for tensors in layers, with the layers that hold them."""
+    form = find_format(format_name)
+    known = layout(model)
+    return tuple(
+        (_weigh(group, _type_of(form, group, name), len(layers)), layers)
+        for group in known.groups
+        if group.layers and not (form.vectors == "F16" and group.tensor.name == "rope_freqs.weight")
+        for name, layers in _layers(form, group, known.facts)
+    )
+
+
+def _type_of(form: Format, group: TensorGroup, name: str) -> str:
+    if group.tensor.keep is not None:
+        return form.vectors if group.tensor.keep == "F32" else group.tensor.keep
+    return _fit(name, group.tensor.cols)
+
+
+def _layers(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The types of a group's tensors, each with its layers."""
+    if group.tensor.keep is not None or form.stacks is not None:
+        yield from ((name, group.layers) for name, _ in _types(form, group, facts))
+        return
+    layer_of = dict(zip(_places(form, group), group.layers, strict=True))
+    for name, places in _split(form, group, facts):
+        yield _override(form, group.role, name, facts), tuple(layer_of[place] for place in places)
+
+
+def _places(form: Format, group: TensorGroup) -> tuple[int, ...]:
+    return group.counters if form.low_bit else group.ordinals
+
+
+def _split(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Apply the role's rule: the first condition that a tensor meets gives its type. With their places."""
+    left = _places(form, group)
     total = facts.attn_v_tensors if group.role == "attn_v" else facts.layers_in_file
     scope = Scope(total, facts.gqa, facts.experts)
     for condition, name in form.rules.get(group.role, ()):
@@ -120,15 +152,17 @@ def _split(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
         if chosen:
             yield name, chosen
     if left:
-        yield form.default, len(left)
+        yield form.default, left
 
 
 @lru_cache(maxsize=8192)
-def _choose(condition: Condition, places: tuple[int, ...], scope: Scope) -> tuple[int, tuple[int, ...]]:
-    """How many of the tensors at these places meet the condition, and the other places."""
+def _choose(
+    condition: Condition, places: tuple[int, ...], scope: Scope
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The places whose tensors meet the condition, and the others."""
     meets = _CONDITIONS[condition]
-    left = tuple(i for i in places if not meets(i, scope))
-    return len(places) - len(left), left
+    chosen = tuple(i for i in places if meets(i, scope))
+    return chosen, tuple(i for i in places if not meets(i, scope))
 
 
 _CONDITIONS: dict[Condition, Callable[[int, Scope], bool]] = {

@@ -6,11 +6,13 @@ windowed layers keep a window and one micro-batch, latent attention keeps no
 values, and recurrent state is F32 whatever the context.
 """
 
+from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, tensor_bytes
-from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.mechanisms import Cache, describe
 from fitcheck.footprint.tensors import Layout, layout
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
@@ -71,16 +73,20 @@ def owned_caches(
     """The caches that layers keep, equal ones together. Arguments as of kv_bytes."""
     kind, known = find_kv_type(kv_type), layout(model)
     _check_type(kind, known, flash_attention)
-    # Without flash attention V is transposed, and padded to the widest layer's.
-    widest = known.widest_value if flash_attention == "off" else 0
     rows = []
     for cache, layers in known.caches:
         if cache.owned:
             kept = cells(cache, context, slots, ubatch, unified)
-            value = max(cache.value, widest) if cache.value else 0
+            value = stored_value_width(model, cache, flash_attention)
             size = tensor_bytes(kind, cache.key, layers * kept) + tensor_bytes(kind, value, layers * kept)
             rows.append(OwnedCache(layers, kept, cache.key, value, cache.window, size))
     return tuple(rows)
+
+
+def stored_value_width(model: Model, cache: Cache, flash_attention: FlashAttention) -> int:
+    """Elements of a row of values; without flash attention they are padded to the widest layer's."""
+    widest = layout(model).widest_value if flash_attention == "off" else 0
+    return max(cache.value, widest) if cache.value else 0
 
 
 def _check_type(kind: WeightType, known: Layout, flash_attention: FlashAttention) -> None:
@@ -99,18 +105,29 @@ def state_bytes(model: Model, slots: int = 1) -> int:
     return 4 * layout(model).state_elements * slots
 
 
-def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16") -> int:
+def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16", layers: range | None = None) -> int:
     """Bytes of cache and state that one decode step reads with ``depth`` tokens in the cache.
 
-    A layer that borrows another's cache reads it again.
+    Of these layers, or of all. A layer that borrows another's cache reads it again.
     """
     kind = find_kv_type(kv_type)
-    known = layout(model)
-    total = state_bytes(model)
-    for cache, layers in known.caches:
-        rows = layers * (depth if cache.window is None else min(depth, cache.window))
+    state, caches = _read_by(model, layers)
+    total = 4 * state
+    for cache, count in caches:
+        rows = count * (depth if cache.window is None else min(depth, cache.window))
         total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
     return total
+
+
+@lru_cache(maxsize=4096)
+def _read_by(model: Model, layers: range | None) -> tuple[int, tuple[tuple[Cache, int], ...]]:
+    """Elements of state, and the caches with how many of the layers read such a one."""
+    if layers is None:
+        return layout(model).state_elements, layout(model).caches
+    mixers = (layer.mixer for layer in model.layers[layers.start : layers.stop] if layer.mixer)
+    described = [describe(mixer, model.hidden_size) for mixer in mixers]
+    caches = Counter(part.cache for part in described if part.cache is not None)
+    return sum(part.state for part in described), tuple(caches.items())
 
 
 def cells(cache: Cache, context: int, slots: int, ubatch: int, unified: bool = False) -> int:

@@ -36,7 +36,7 @@ class ReadGroup(NamedTuple):
     matrices: int  # products of a token, for costs that come once a product
 
 
-class _Choices(NamedTuple):
+class Choices(NamedTuple):
     """The part of a request that decides what a context takes."""
 
     kv_type: str
@@ -53,18 +53,18 @@ def footprint(model: Model, weights: int, request: Request, context: int | None 
     context = context or request.context
     if context is None:
         raise BadInput("no context was asked for", "say --context 4096")
-    kv, compute = _context_bytes(model, context, _choices(request))
+    kv, compute = context_bytes(model, context, choices_of(request))
     runtime = runtime_bytes(model)
     return Footprint(weights, kv, compute, runtime, weights + kv + compute + runtime)
 
 
 def max_context(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
     """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
-    choices = _choices(request)
+    choices = choices_of(request)
     free = usable_bytes - weights - runtime_bytes(model)
     longest = (model.context_max or _LONGEST) * request.slots // CELL_PADDING
     return CELL_PADDING * bisect_right(
-        range(1, longest + 1), free, key=lambda step: sum(_context_bytes(model, step * CELL_PADDING, choices))
+        range(1, longest + 1), free, key=lambda step: sum(context_bytes(model, step * CELL_PADDING, choices))
     )
 
 
@@ -81,11 +81,11 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _context_bytes(model: Model, context: int, choices: _Choices) -> tuple[int, int]:
+def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
     kv_type, slots, ubatch, flash = choices
     kv = kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
     return kv, compute_bytes(model, context, slots=slots, ubatch=ubatch, flash_attention=flash)
 
 
-def _choices(request: Request) -> _Choices:
-    return _Choices(request.kv_type, request.slots, request.ubatch, request.flash_attention)
+def choices_of(request: Request) -> Choices:
+    return Choices(request.kv_type, request.slots, request.ubatch, request.flash_attention)

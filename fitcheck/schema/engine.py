@@ -55,6 +55,40 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversionStep:
+    """What a step before the first token takes, in times of the sizes it handles.
+
+    The weights in 16 bits are ``source``, in the format asked for ``target``;
+    ``largest`` is the largest tensor in 16 bits, its rows counted whole.
+    None: nobody measured it.
+    """
+
+    step: str
+    needs_quantizing: bool  # only formats of fewer than 16 bits go through it
+    ram_fixed_bytes: int | None
+    ram_source: float | None
+    ram_target: float | None
+    ram_largest: float | None
+    disk_source: float
+    disk_target: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMemory:
+    """How an engine keeps weights, and what it may take of a device."""
+
+    mapped: bool = False  # weights are pages of the file, unless a device can't
+    repacks: bool = False  # rearranges weights for the CPU's instructions
+    splits: bool = False  # some layers on GPUs, the rest in RAM
+    share: float | None = None  # of a GPU's whole memory; None: all but the reserve
+    tables_on_cards: bool = True  # the embedding table lies with the layers
+    flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
+    conversions: tuple[ConversionStep, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """An engine's own numbers, from its profile file."""
 
@@ -75,3 +109,5 @@ class Engine:
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True
+    memory: EngineMemory = EngineMemory()
+    base: str | None = None  # the engine whose code it runs, and whose formats

@@ -8,6 +8,17 @@ from fitcheck.schema.request import Request
 
 Fits = Literal["yes", "tight", "no"]
 Bound = Literal["memory", "compute", "overhead", "disk"]
+Holding = Literal[
+    "weights",
+    "repacked copy",
+    "kv cache",
+    "recurrent state",
+    "compute buffer",
+    "output buffer",
+    "runtime",
+]
+RAM = "ram"
+"""What devices are called: the RAM, else a GPU by its own name."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,56 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class MemoryItem:
+    """Bytes of one thing on one device.
+
+    ``mapped`` pages belong to the file and can be evicted. What isn't
+    ``resident`` is touched while loading and not needed after that.
+    """
+
+    what: Holding
+    device: str  # RAM, or a GPU's name
+    bytes: int
+    kind: Literal["mapped", "anonymous"]
+    resident: bool
+
+
+@dataclass(frozen=True)
+class DeviceUse:
+    """What a model takes of one device, and what there is of it."""
+
+    name: str
+    kind: Literal["ram", "gpu", "unified"]
+    usable_bytes: int | None  # None: unknown, and nothing was held against it
+    need_bytes: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which layers lie where, and the flags that put them there.
+
+    Layers count as llama.cpp counts them: the output is one, and those kept in
+    RAM are the first.
+    """
+
+    gpu_layers: int
+    layers_total: int
+    cpu_moe_layers: int  # of the first layers, the experts stay in RAM
+    devices: tuple[DeviceUse, ...]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What making or loading this format takes besides running it; None: nobody measured it."""
+
+    step: str
+    ram_bytes: int | None
+    disk_bytes: int | None
+    source: str
+
+
+@dataclass(frozen=True)
 class FormatPlan:
     """One weight format on the machine: its bytes, whether they fit, how fast."""
 
@@ -59,9 +120,9 @@ class FormatPlan:
     kv_bytes: int
     compute_bytes: int
     runtime_bytes: int  # the engine's own code, buffers and tables
-    total_bytes: int
+    total_bytes: int  # what must stay resident for full speed, on all devices
     fits: Fits
-    headroom_bytes: int  # usable memory less total; negative where it doesn't fit
+    headroom_bytes: int  # of the fullest device: usable less needed; negative where it doesn't fit
     max_context: int  # 0 where not even the weights fit
     why: str
     needs_native_training: bool
@@ -73,6 +134,10 @@ class FormatPlan:
     ttft_s: float | None = None
     quality_note: str | None = None
     notes: tuple[str, ...] = ()
+    peak_bytes: int = 0  # total_bytes and what is touched only while loading
+    memory: tuple[MemoryItem, ...] = ()
+    placement: Placement | None = None
+    conversions: tuple[Conversion, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,3 +21,7 @@ class Request:
     formats: tuple[str, ...] = ()  # empty: every format
     threads: int | None = None
     reserve_bytes: int | None = None  # kept for the operating system
+    gpu_layers: int | None = None  # None: as many as is fastest; llama.cpp counts the output as one
+    cpu_moe_layers: int | None = None  # layers whose experts stay in RAM; None: as few as need be
+    mmap: bool = True  # weights mapped from the file, where the engine can
+    repack: bool = True  # weights rearranged for the CPU, where the engine does

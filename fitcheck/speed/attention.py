@@ -7,13 +7,14 @@ from fitcheck.schema.model import Attention, LatentAttention, Model
 
 
 @lru_cache(maxsize=4096)
-def products(model: Model, depth: int, padding: int = 1) -> int:
-    """Multiplications of queries with keys, and of scores with values, for one token.
+def products(model: Model, depth: int, padding: int = 1, layers: range | None = None) -> int:
+    """Multiplications of queries with keys, and of scores with values, for one token, of these layers or all.
 
     Engines attend to whole blocks of ``padding`` cells, the first one included
     from the start. A windowed layer sees no further than its window.
     """
-    return sum(_cells(layer.mixer, depth, padding) * _width(layer.mixer) for layer in model.layers)
+    asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
+    return sum(_cells(layer.mixer, depth, padding) * _width(layer.mixer) for layer in asked)
 
 
 def _cells(mixer: object, depth: int, padding: int) -> int:

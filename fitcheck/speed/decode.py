@@ -1,8 +1,9 @@
 """Decode speed: tokens per second as an interval with its basis and its bound."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, Protocol
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup
@@ -38,39 +39,63 @@ class _Weights:
     rates: tuple[CoreRate | None, ...]
 
 
+class Cost(NamedTuple):
+    """What one token costs a device, the least physics allows, and what that rests on."""
+
+    step: Step
+    least_s: float
+    basis: Basis
+    engine: Engine
+
+
+class Steps(Protocol):
+    """Anything that takes a decode step: one device, or several in turn."""
+
+    def costs(self, depth: int) -> tuple[Cost, ...]: ...
+
+
+class _Answers:
+    """Tokens per second, from the sum of what the devices cost."""
+
+    def at(self: Steps, depth: int) -> Decode:
+        """Decode speed with ``depth`` tokens in the cache."""
+        return _decode(self.costs(depth))
+
+    def curve(self: Steps, context: int) -> tuple[CurvePoint, ...]:
+        """Decode speed at the start, at half and at the full context."""
+        points = []
+        for depth in (0, context // 2, context):
+            rate = _decode(self.costs(depth)).tokens_per_s
+            points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
+        return tuple(points)
+
+
 @dataclass(frozen=True)
-class Decoder:
-    """A model in one format on one engine and machine, ready to ask at any depth."""
+class Decoder(_Answers):
+    """A model in one format on one engine and machine, or some layers of it on one device."""
 
     model: Model
     groups: Sequence[ReadGroup]
     machine: Machine
     engine: Engine
     request: Request
+    layers: range | None = None  # None: all
+    gpu: Gpu | None = None  # None: the machine's first, for engines that run on GPUs
 
-    def at(self, depth: int) -> Decode:
-        """Decode speed with ``depth`` tokens in the cache."""
-        return self._at(depth, self._weights)
-
-    def curve(self, context: int) -> tuple[CurvePoint, ...]:
-        """Decode speed at the start, at half and at the full context."""
-        points = []
-        for depth in (0, context // 2, context):
-            rate = self._at(depth, self._weights).tokens_per_s
-            points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
-        return tuple(points)
-
-    def _at(self, depth: int, weights: _Weights) -> Decode:
-        cost = weights.cost.attending(self._attention_s(depth, weights.bytes_per_s))
-        basis = _basis(weights, cost.bound)
+    def costs(self, depth: int) -> tuple[Cost, ...]:
+        """Its one cost with ``depth`` tokens in the cache."""
+        weights = self._weights
+        step = weights.cost.attending(self._attention_s(depth, weights.bytes_per_s))
         read = sum(group.bytes for group in self.groups) + self._cache_bytes(depth)
-        limit = weights.bandwidth.limit_bytes_per_s / read
-        return Decode(_interval(1 / cost.seconds, limit, self.engine, basis), cost.bound, basis)
+        least_s = read / weights.bandwidth.limit_bytes_per_s
+        return (Cost(step, least_s, _basis(weights, step.bound), self.engine),)
 
     @cached_property
     def _weights(self) -> _Weights:
         """The part of a step that no depth changes."""
-        return self._on_gpu(self.machine.gpus[0]) if self._gpu() else self._on_cpu()
+        if self.engine.device == "gpu" and (card := self.gpu or next(iter(self.machine.gpus), None)):
+            return self._on_gpu(card)
+        return self._on_cpu()
 
     def _on_cpu(self) -> _Weights:
         """Each type costs its bytes or its arithmetic, on the cores that share the work."""
@@ -92,9 +117,6 @@ class Decoder:
         cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(share.overhead_s_per_layer))
         return _Weights(bandwidth, bytes_per_s, cost, ())
 
-    def _gpu(self) -> bool:
-        return self.engine.device == "gpu" and bool(self.machine.gpus)
-
     def _cores(self) -> int | None:
         """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
         cores = self.machine.cores or self.machine.threads or self.request.threads
@@ -112,18 +134,55 @@ class Decoder:
         if rate is None or cores is None:
             return reading
         core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
-        multiplying = products(self.model, depth, self.engine.cell_padding) / (core * cores)
+        multiplying = products(self.model, depth, self.engine.cell_padding, self.layers) / (core * cores)
         return soft_max(reading, multiplying)
 
     def _overhead_s(self, per_layer: float) -> float:
-        return self.engine.overhead_s + per_layer * len(self.model.layers)
+        layers = self.model.layers if self.layers is None else self.layers
+        return self.engine.overhead_s + per_layer * len(layers)
 
     def _flash_attention(self) -> bool:
         asked = self.request.flash_attention
         return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
     def _cache_bytes(self, depth: int) -> int:
-        return kv_read_bytes(self.model, depth, self.request.kv_type)
+        return kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
+
+
+# A device that waits for another: a copy of one hidden row (16 KiB take 1 us of
+# PCIe 3.0 x16), a launch, and a wait for it. Assumed: no published run tells it apart.
+HANDOVER_S = 2e-5
+
+
+@dataclass(frozen=True)
+class SplitDecoder(_Answers):
+    """Layers on several devices: each token passes through all of them, so that times add."""
+
+    parts: tuple[Decoder, ...]
+    handovers: int  # from device to device, a token
+
+    def costs(self, depth: int) -> tuple[Cost, ...]:
+        first, *rest = (cost for part in self.parts for cost in part.costs(depth))
+        waiting = Step(0.0, 0.0, 0.0, self.handovers * HANDOVER_S)
+        return (first._replace(step=first.step + waiting), *rest)
+
+
+def _decode(costs: Sequence[Cost]) -> Decode:
+    """The answer from all devices' costs; it rests on the weakest figure of any."""
+    step, least_s = costs[0].step, costs[0].least_s
+    for cost in costs[1:]:
+        step, least_s = step + cost.step, least_s + cost.least_s
+    basis = weakest(cost.basis for cost in costs)
+    engines = {cost.engine.name + cost.engine.device: cost.engine for cost in costs}
+    spreads = [residual(engine, basis) for engine in engines.values()]
+    low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
+    return Decode(_interval(1 / step.seconds, 1 / least_s, low, high), step.bound, basis)
+
+
+def weakest(bases: Iterable[Basis]) -> Basis:
+    """The basis that an answer resting on all of them has."""
+    given = set(bases)
+    return next(basis for basis in _WORST_FIRST if basis in given)
 
 
 def _basis(weights: _Weights, bound: Bound) -> Basis:
@@ -131,12 +190,10 @@ def _basis(weights: _Weights, bound: Bound) -> Basis:
     leaned_on = {weights.bandwidth.basis}
     if bound == "compute":
         leaned_on |= {rate.basis for rate in weights.rates if rate}
-    return next(basis for basis in _WORST_FIRST if basis in leaned_on)
+    return weakest(leaned_on)
 
 
-def _interval(expected: float, limit: float, engine: Engine, basis: Basis) -> TokenRate:
+def _interval(expected: float, limit: float, low: float, high: float) -> TokenRate:
     """Never above the limit, which contradicting residuals may not bend either."""
-    spread = residual(engine, basis)
     expected = min(expected, limit)
-    high = min(limit, expected * max(1.0, spread.high))
-    return TokenRate(expected * min(1.0, spread.low), expected, high, limit)
+    return TokenRate(expected * min(1.0, low), expected, min(limit, expected * max(1.0, high)), limit)

@@ -37,6 +37,15 @@ class Step:
     attention_s: float
     overhead_s: float
 
+    def __add__(self, other: "Step") -> "Step":
+        """One after the other."""
+        return Step(
+            self.memory_s + other.memory_s,
+            self.compute_s + other.compute_s,
+            self.attention_s + other.attention_s,
+            self.overhead_s + other.overhead_s,
+        )
+
     @property
     def seconds(self) -> float:
         return self.memory_s + self.compute_s + self.attention_s + self.overhead_s

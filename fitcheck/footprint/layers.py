@@ -1,0 +1,216 @@
+"""Where a model's bytes lie, layer by layer: what a split between devices asks.
+
+All sums run over the first n layers, so that any span of layers costs two
+look-ups. Layers are those of the file, prediction layers at the end included.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate
+from operator import add
+from typing import NamedTuple
+
+from fitcheck.footprint.assignment import assign, layers_by_type
+from fitcheck.footprint.formats import tensor_bytes
+from fitcheck.footprint.kv_cache import cells, find_kv_type, stored_value_width
+from fitcheck.footprint.mechanisms import Cache, Mechanism, describe
+from fitcheck.footprint.memory import Choices, ReadGroup
+from fitcheck.footprint.tensors import layout
+from fitcheck.schema.model import Model
+from fitcheck.schema.weights import FileWeights
+
+_STACKED = "_exps."  # the names that --n-cpu-moe moves: LLM_FFN_EXPS_REGEX in common/common.h
+
+
+class Placed(NamedTuple):
+    """Equal tensors of one type, one in each of ``layers``; the rest of one tensor's figures."""
+
+    type: str
+    layers: tuple[int, ...]
+    experts: bool
+    bytes: int
+    bytes_read: int
+    weights_read: int
+    matrices: int
+
+
+class ByLayer(NamedTuple):
+    """A format's weights: sums over the first n layers, and what lies outside them."""
+
+    dense: tuple[int, ...]  # all but the stacked experts
+    experts: tuple[int, ...]
+    placed: tuple[Placed, ...]
+    tables: int  # looked up by rows
+    output: int  # the output matrix and its norm; where tied, a second copy of the table
+    copied: int  # bytes of that copy: in memory twice, in the file once
+    table_reads: tuple[ReadGroup, ...]
+    output_reads: tuple[ReadGroup, ...]
+    largest: int  # bytes of the largest tensor in a layer
+
+    @property
+    def layers(self) -> int:
+        return len(self.dense) - 1
+
+    def weights(self, layers: range, without_experts_of: range = range(0)) -> int:
+        """Bytes of these layers, less the experts of some of them."""
+        shared = range(max(layers.start, without_experts_of.start), min(layers.stop, without_experts_of.stop))
+        return span(self.dense, layers) + span(self.experts, layers) - span(self.experts, shared)
+
+
+def span(sums: tuple[int, ...], layers: range) -> int:
+    """Of sums over the first n layers, what lies in these."""
+    return sums[layers.stop] - sums[layers.start] if layers else 0
+
+
+@lru_cache(maxsize=1024)
+def by_layer(model: Model, format_name: str) -> ByLayer:
+    """A format's weights by layer. Raises UnknownName."""
+    placed = tuple(
+        Placed(
+            typed.type,
+            layers,
+            _STACKED in typed.group.tensor.name,
+            typed.bytes // typed.tensors,
+            typed.bytes_read // typed.tensors,
+            0 if typed.group.unused else typed.group.tensor.weights_read,
+            0 if typed.group.unused or typed.group.tensor.rows_read < 2 else typed.group.tensor.stack_read,
+        )
+        for typed, layers in layers_by_type(model, format_name)
+    )
+    return _outside(model, format_name, placed)
+
+
+def _outside(model: Model, format_name: str, placed: tuple[Placed, ...]) -> ByLayer:
+    tables = output = copied = 0
+    table_reads, output_reads = [], []
+    for typed in assign(model, format_name):
+        if typed.group.layers:
+            continue
+        tensor = typed.group.tensor
+        read = ReadGroup(
+            typed.type,
+            typed.bytes_read,
+            tensor.weights_read * typed.tensors,
+            tensor.stack_read * typed.tensors if tensor.rows_read > 1 else 0,
+        )
+        looked_up = tensor.part == "embedding"
+        if looked_up:
+            tables += typed.bytes
+        if looked_up and tensor.rows_read == 1:
+            table_reads.append(read)
+        else:
+            output += typed.bytes
+            copied += typed.bytes if looked_up else 0
+            output_reads.append(read)
+    layers = layout(model).facts.layers_in_file
+    return ByLayer(
+        _sums(placed, layers, experts=False),
+        _sums(placed, layers, experts=True),
+        placed,
+        tables,
+        output,
+        copied,
+        tuple(table_reads),
+        tuple(output_reads),
+        max((tensors.bytes for tensors in placed), default=0),
+    )
+
+
+def _sums(placed: Iterable[Placed], layers: int, *, experts: bool) -> tuple[int, ...]:
+    sizes = [0] * layers
+    for tensors in placed:
+        if tensors.experts == experts:
+            for layer in tensors.layers:
+                sizes[layer] += tensors.bytes
+    return tuple(accumulate(sizes, initial=0))
+
+
+def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
+    """A real file's weights, spread evenly over its layers: its groups are sums over all of them."""
+    layers = layout(model).facts.layers_in_file
+    every = tuple(range(layers))
+    inside = [group for group in weights.groups if group.part not in ("embedding", "output")]
+    placed = tuple(
+        Placed(
+            group.type,
+            every,
+            group.part == "experts" and group.bytes_read < group.bytes,
+            -(-group.bytes // layers),
+            -(-group.bytes_read // layers),
+            group.weights_read // layers,
+            group.tensors // layers if group.part not in ("norm", "prediction") else 0,
+        )
+        for group in inside
+    )
+    tables = [group for group in weights.groups if group.part == "embedding"]
+    outputs = [group for group in weights.groups if group.part == "output"]
+    tied = [group for group in tables if group.bytes_read > group.bytes // 2]
+    copied = sum(group.bytes for group in tied)
+    return ByLayer(
+        _sums(placed, layers, experts=False),
+        _sums(placed, layers, experts=True),
+        placed,
+        sum(group.bytes for group in tables),
+        sum(group.bytes for group in outputs) + copied,
+        copied,
+        tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, 0) for g in tables if g not in tied),
+        tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, g.tensors) for g in (*outputs, *tied)),
+        max((tensors.bytes for tensors in placed), default=0),
+    )
+
+
+def reads(
+    weights: ByLayer, layers: range, experts_of: range, outside: tuple[ReadGroup, ...] = ()
+) -> tuple[ReadGroup, ...]:
+    """What a token reads of these layers, of the experts of those, and of what lies outside of layers."""
+    found: dict[str, list[int]] = {group.type: [0, 0, 0] for group in outside}
+    for group in (*outside, *_inside(weights, layers, experts_of)):
+        sums = found.setdefault(group.type, [0, 0, 0])
+        sums[0] += group.bytes
+        sums[1] += group.weights
+        sums[2] += group.matrices
+    return tuple(ReadGroup(name, *sums) for name, sums in found.items())
+
+
+def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[ReadGroup]:
+    for tensors in weights.placed:
+        wanted = experts_of if tensors.experts else layers
+        count = bisect_left(tensors.layers, wanted.stop) - bisect_left(tensors.layers, wanted.start)
+        if count > 0:
+            yield ReadGroup(
+                tensors.type,
+                count * tensors.bytes_read,
+                count * tensors.weights_read,
+                count * tensors.matrices,
+            )
+
+
+@lru_cache(maxsize=65536)
+def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:
+    """Bytes of KV cache and recurrent state of the first n layers, as ``kv_bytes`` counts them all."""
+    cached = _by_mixer(model, lambda part: _cached(model, part.cache, context, choices))
+    state = state_by_layer(model, choices.slots)
+    return tuple(map(add, cached, state))
+
+
+@lru_cache(maxsize=4096)
+def state_by_layer(model: Model, slots: int) -> tuple[int, ...]:
+    """Bytes of recurrent state, F32 and one for each slot, of the first n layers."""
+    return _by_mixer(model, lambda part: 4 * part.state * slots)
+
+
+def _by_mixer(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
+    """Sums over the first n layers of what their mixers keep; prediction layers keep nothing."""
+    mixers = [layer.mixer for layer in model.layers]
+    sizes = {mixer: size_of(describe(mixer, model.hidden_size)) for mixer in {*mixers} if mixer is not None}
+    idle = layout(model).facts.layers_in_file - len(mixers)
+    return tuple(accumulate([*(sizes.get(mixer, 0) for mixer in mixers), *[0] * idle], initial=0))
+
+
+def _cached(model: Model, cache: Cache | None, context: int, choices: Choices) -> int:
+    if cache is None or not cache.owned:
+        return 0
+    kind, kept = find_kv_type(choices.kv_type), cells(cache, context, choices.slots, choices.ubatch)
+    value = stored_value_width(model, cache, choices.flash_attention)
+    return tensor_bytes(kind, cache.key, kept) + tensor_bytes(kind, value, kept)

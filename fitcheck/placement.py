@@ -1,0 +1,195 @@
+"""Which layers may lie where: every way to spread a model over the devices of a machine.
+
+Pure, like the planner, which takes the fastest of those that fit. Layers go as
+llama.cpp puts them: cards take the last ones, in the order of the cards and in
+proportion to their memory, RAM the first ones and the embedding table.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from fitcheck.budget import Budget, Pool
+from fitcheck.footprint.layers import ByLayer
+from fitcheck.footprint.memory import choices_of
+from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import RAM, DeviceUse
+from fitcheck.schema.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The profiles of one engine that this machine can use."""
+
+    cpu: Engine | None
+    gpu: Engine | None
+
+    @property
+    def any(self) -> Engine:
+        """Either: their memory rules are the same."""
+        engine = self.gpu or self.cpu
+        assert engine is not None
+        return engine
+
+    @property
+    def name(self) -> str:
+        return self.any.name
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run a model: what lies where, and how much room it leaves."""
+
+    spread: Spread
+    devices: tuple[DeviceUse, ...]
+    gpu: bool  # a GPU computes; on unified memory nothing else tells
+
+    @property
+    def headroom_bytes(self) -> int:
+        """Of the fullest device whose memory is known."""
+        rooms = [use.usable_bytes - use.need_bytes for use in self.devices if use.usable_bytes is not None]
+        return min(rooms)
+
+    @property
+    def fits(self) -> bool:
+        return self.headroom_bytes >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spreader:
+    """A format's weights and the devices they may lie on."""
+
+    model: Model
+    weights: ByLayer
+    request: Request
+    budget: Budget
+    engines: Engines
+
+    def ways(self, context: int) -> Iterator[Way]:
+        """Every way worth a look with so long a context, fitting or not; at least one."""
+        home = self._residence(context)
+        if self.budget.unified:
+            yield from self._unified(home, self.budget.unified)
+            return
+        cards = self._cards()
+        if cards and self.request.gpu_layers != 0:
+            yield from self._on_cards(home, cards)
+        if self.engines.cpu and self.budget.ram and not self._forced_onto_cards():
+            yield self._in_ram(home, self.budget.ram)
+
+    def longest(self, most: int, step: int) -> int:
+        """The longest context up to ``most``, a multiple of ``step``, that some way holds; 0 where none does."""
+        steps = range(1, most // step + 1)
+        return step * bisect_left(steps, True, key=lambda n: not self._holds(n * step))
+
+    def _holds(self, context: int) -> bool:
+        return any(way.fits for way in self.ways(context))
+
+    def residence(self, context: int) -> Residence:
+        """Where the bytes are reckoned for a context."""
+        return self._residence(context)
+
+    def _residence(self, context: int) -> Residence:
+        on_cards = self.engines.any.memory.tables_on_cards
+        return Residence(self.model, self.weights, context, choices_of(self.request), on_cards)
+
+    def _cards(self) -> tuple[Pool, ...]:
+        """The cards the engine may use, with what it may use of them."""
+        if self.engines.gpu is None:
+            return ()
+        share = self.engines.gpu.memory.share
+        if share is None:
+            return self.budget.cards
+        return tuple(
+            Pool(card.name, card.kind, card.memory_bytes, card.memory_bytes - int(share * card.memory_bytes))
+            for card in self.budget.cards
+        )
+
+    def _forced_onto_cards(self) -> bool:
+        return bool(self.budget.cards) and bool(self.request.gpu_layers or self.request.cpu_moe_layers)
+
+    def _unified(self, home: Residence, pool: Pool) -> Iterator[Way]:
+        """One memory: the GPU computes on all of it that it may use, or the CPU on all there is."""
+        spread = Spread(range(home.layers), range(home.weights.layers))
+        need = home.ram_bytes(spread)
+        if self.engines.gpu and self.request.gpu_layers != 0:
+            yield Way(spread, (DeviceUse(RAM, "unified", pool.usable_bytes, need),), gpu=True)
+        if self.engines.cpu and self.budget.ram and not self.request.gpu_layers:
+            yield self._in_ram(home, self.budget.ram)
+
+    def _in_ram(self, home: Residence, pool: Pool) -> Way:
+        spread = Spread(range(home.layers), range(home.weights.layers))
+        use = DeviceUse(RAM, "ram", pool.usable_bytes, home.ram_bytes(spread))
+        return Way(spread, (use,), gpu=False)
+
+    def _on_cards(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Way]:
+        """All on the cards, and what lies between that and all in RAM."""
+        tried: set[Spread] = set()
+        for spread in self._spreads(home, cards):
+            if spread not in tried:
+                tried.add(spread)
+                yield self._way(home, spread, cards)
+
+    def _spreads(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+        every, asked = home.layers, self.request
+        splits = self.engines.any.memory.splits and self.engines.cpu is not None and self.budget.ram is not None
+        layers = every if asked.gpu_layers is None else asked.gpu_layers
+        if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not splits:
+            yield spread_over(cards, every, layers, asked.cpu_moe_layers or 0)
+            return
+        yield spread_over(cards, every, every, 0)
+        yield from self._between(home, cards)
+
+    def _between(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+        """As much as the cards hold; as little as RAM leaves them; and experts first."""
+        every, ram = home.layers, self.budget.ram
+        assert ram is not None
+        if self._over(home, spread_over(cards, every, every, 0), cards):
+            most = bisect_left(
+                range(1, every), True, key=lambda n: self._over(home, spread_over(cards, every, n, 0), cards)
+            )
+            least = bisect_left(
+                range(1, every),
+                True,
+                key=lambda n: home.ram_bytes(spread_over(cards, every, n, 0)) <= ram.usable_bytes,
+            )
+            yield from (spread_over(cards, every, n, 0) for n in (most, least + 1) if 0 < n <= most)
+            yield from self._experts_first(home, cards)
+
+    def _experts_first(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+        """All layers on the cards, with the experts of as few layers in RAM as need be."""
+        every, inside = home.layers, home.weights.layers
+        if not home.weights.experts[-1]:
+            return
+        least = bisect_left(
+            range(inside),
+            True,
+            key=lambda n: not self._over(home, spread_over(cards, every, every, n + 1), cards),
+        )
+        if least < inside:
+            yield spread_over(cards, every, every, least + 1)
+
+    def _over(self, home: Residence, spread: Spread, cards: tuple[Pool, ...]) -> bool:
+        return any(home.card_bytes(spread, n) > card.usable_bytes for n, card in enumerate(cards))
+
+    def _way(self, home: Residence, spread: Spread, cards: tuple[Pool, ...]) -> Way:
+        ram = self.budget.ram
+        host = DeviceUse(RAM, "ram", ram.usable_bytes if ram else None, home.ram_bytes(spread))
+        uses = (
+            DeviceUse(card.name, "gpu", card.usable_bytes, home.card_bytes(spread, n))
+            for n, card in enumerate(cards)
+        )
+        return Way(spread, (*uses, host), gpu=True)
+
+
+def spread_over(cards: tuple[Pool, ...], layers: int, on_cards: int, cpu_moe: int) -> Spread:
+    """The last layers on the cards in proportion to their memory, the others and some experts in RAM."""
+    start = layers - on_cards
+    sums = list(accumulate(card.usable_bytes for card in cards))
+    whole = sums[-1] or 1
+    ends = [start + -(-size * on_cards // whole) for size in sums]
+    spans = tuple(map(range, (start, *ends), ends))
+    return Spread(range(start), range(max(start, cpu_moe)), spans)
