@@ -6,13 +6,14 @@ proportion to their memory, RAM the first ones and the embedding table.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
 from fitcheck.budget import Budget, Pool
+from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
-from fitcheck.footprint.memory import choices_of
+from fitcheck.footprint.memory import choices_of, footprint, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.model import Model
@@ -43,9 +44,20 @@ class Engines:
 class Way:
     """One way to run a model: what lies where, and how much room it leaves."""
 
-    spread: Spread
     devices: tuple[DeviceUse, ...]
     gpu: bool  # a GPU computes; on unified memory nothing else tells
+    home: Residence | None = None  # None: all in one memory
+    spread: Spread | None = None
+
+    @property
+    def gpu_layers(self) -> int:
+        """Layers on cards, the output counted; 0 where memory is one."""
+        return self.home.layers - len(self.spread.ram) if self.home and self.spread else 0
+
+    @property
+    def cpu_moe_layers(self) -> int:
+        """Layers on cards whose experts lie in RAM."""
+        return max(0, self.spread.experts.stop - self.spread.ram.stop) if self.spread else 0
 
     @property
     def headroom_bytes(self) -> int:
@@ -63,38 +75,32 @@ class Spreader:
     """A format's weights and the devices they may lie on."""
 
     model: Model
-    weights: ByLayer
+    weights_bytes: int
+    by_layer: Callable[[], ByLayer]
     request: Request
     budget: Budget
     engines: Engines
 
     def ways(self, context: int) -> Iterator[Way]:
-        """Every way worth a look with so long a context, fitting or not; at least one."""
-        home = self._residence(context)
+        """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
         if self.budget.unified:
-            yield from self._unified(home, self.budget.unified)
-            return
-        cards = self._cards()
-        if cards and self.request.gpu_layers != 0:
-            yield from self._on_cards(home, cards)
-        if self.engines.cpu and self.budget.ram and not self._forced_onto_cards():
-            yield self._in_ram(home, self.budget.ram)
+            if self.engines.gpu and self.request.gpu_layers != 0:
+                yield self._whole(context, self.budget.unified, gpu=True)
+        elif (cards := self._cards()) and self.request.gpu_layers != 0:
+            yield from self._on_cards(context, cards)
+        if self.engines.cpu and self.budget.ram and not self._forced_onto_gpu():
+            yield self._whole(context, self.budget.ram, gpu=False)
 
-    def longest(self, most: int, step: int) -> int:
-        """The longest context up to ``most``, a multiple of ``step``, that some way holds; 0 where none does."""
-        steps = range(1, most // step + 1)
-        return step * bisect_left(steps, True, key=lambda n: not self._holds(n * step))
+    def longest(self, least: int = CELL_PADDING) -> int:
+        """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
+        if not self.budget.cards:
+            usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(least)), default=0)
+            return max_context(self.model, self.weights_bytes, self.request, usable)
+        steps = range(1, most_cells(self.model, self.request) // CELL_PADDING + 1)
+        return CELL_PADDING * bisect_left(steps, True, key=lambda n: not self._holds(n * CELL_PADDING))
 
     def _holds(self, context: int) -> bool:
         return any(way.fits for way in self.ways(context))
-
-    def residence(self, context: int) -> Residence:
-        """Where the bytes are reckoned for a context."""
-        return self._residence(context)
-
-    def _residence(self, context: int) -> Residence:
-        on_cards = self.engines.any.memory.tables_on_cards
-        return Residence(self.model, self.weights, context, choices_of(self.request), on_cards)
 
     def _cards(self) -> tuple[Pool, ...]:
         """The cards the engine may use, with what it may use of them."""
@@ -108,25 +114,19 @@ class Spreader:
             for card in self.budget.cards
         )
 
-    def _forced_onto_cards(self) -> bool:
-        return bool(self.budget.cards) and bool(self.request.gpu_layers or self.request.cpu_moe_layers)
+    def _forced_onto_gpu(self) -> bool:
+        wanted = bool(self.request.gpu_layers or self.request.cpu_moe_layers)
+        return wanted and self.engines.gpu is not None
 
-    def _unified(self, home: Residence, pool: Pool) -> Iterator[Way]:
-        """One memory: the GPU computes on all of it that it may use, or the CPU on all there is."""
-        spread = Spread(range(home.layers), range(home.weights.layers))
-        need = home.ram_bytes(spread)
-        if self.engines.gpu and self.request.gpu_layers != 0:
-            yield Way(spread, (DeviceUse(RAM, "unified", pool.usable_bytes, need),), gpu=True)
-        if self.engines.cpu and self.budget.ram and not self.request.gpu_layers:
-            yield self._in_ram(home, self.budget.ram)
+    def _whole(self, context: int, pool: Pool, *, gpu: bool) -> Way:
+        """All in one memory."""
+        need = footprint(self.model, self.weights_bytes, self.request, context).total_bytes
+        return Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu)
 
-    def _in_ram(self, home: Residence, pool: Pool) -> Way:
-        spread = Spread(range(home.layers), range(home.weights.layers))
-        use = DeviceUse(RAM, "ram", pool.usable_bytes, home.ram_bytes(spread))
-        return Way(spread, (use,), gpu=False)
-
-    def _on_cards(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Way]:
+    def _on_cards(self, context: int, cards: tuple[Pool, ...]) -> Iterator[Way]:
         """All on the cards, and what lies between that and all in RAM."""
+        on_cards = self.engines.any.memory.tables_on_cards
+        home = Residence(self.model, self.by_layer(), context, choices_of(self.request), on_cards)
         tried: set[Spread] = set()
         for spread in self._spreads(home, cards):
             if spread not in tried:
@@ -135,7 +135,9 @@ class Spreader:
 
     def _spreads(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
         every, asked = home.layers, self.request
-        splits = self.engines.any.memory.splits and self.engines.cpu is not None and self.budget.ram is not None
+        splits = (
+            self.engines.any.memory.splits and self.engines.cpu is not None and self.budget.ram is not None
+        )
         layers = every if asked.gpu_layers is None else asked.gpu_layers
         if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not splits:
             yield spread_over(cards, every, layers, asked.cpu_moe_layers or 0)
@@ -182,7 +184,7 @@ class Spreader:
             DeviceUse(card.name, "gpu", card.usable_bytes, home.card_bytes(spread, n))
             for n, card in enumerate(cards)
         )
-        return Way(spread, (*uses, host), gpu=True)
+        return Way((*uses, host), gpu=True, home=home, spread=spread)
 
 
 def spread_over(cards: tuple[Pool, ...], layers: int, on_cards: int, cpu_moe: int) -> Spread:

@@ -5,33 +5,32 @@ whether a format fits.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fitcheck.budget import Budget, budget_of
 from fitcheck.errors import BadInput, UnknownName
-from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
-from fitcheck.footprint.tensors import active_parameters, parameters
+from fitcheck.footprint.tensors import active_parameters, layout, parameters
+from fitcheck.judge import Judge
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import Fits, FormatPlan, MachineSummary, ModelSummary, Plan
+from fitcheck.schema.plan import FormatPlan, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
-from fitcheck.speed.decode import Decoder
-from fitcheck.verdict import quality_note, verdict, why
+from fitcheck.verdict import verdict
 
 DEFAULT_CONTEXT = 4096
-
-# Below this share of the budget a fit is tight: the allocator's slack, a second
-# program or a longer prompt is enough to break it.
-TIGHT_SHARE = 0.05
 
 # Above 8.5 bits no perplexity gain was ever measured (Q8_0: +0.04 % on
 # Llama-3-8B), so bits beyond it only cost speed.
 BEST_BITS = 8.6
+
+# Q4_K_M and what is larger loses about a percent of perplexity (Llama-3-8B +1.1 %
+# in llama.cpp's quantize README); a layer in RAM costs most of a card's speed.
+GOOD_BITS = 4.5
 
 
 def plan(
@@ -52,7 +51,8 @@ def plan(
     context = context_for(model, request)
     request = replace(request, context=context)
     budget = budget_of(machine, request)
-    judge = _Judge(model, machine, request, context, budget, engines)
+    _check_layers(model, request, budget)
+    judge = Judge(model, machine, request, context, budget, engines)
     plans = tuple(judge.plan(stored) for stored in _candidates(model, request, file))
     best = _best(model, plans)
     return Plan(
@@ -73,92 +73,6 @@ def _candidates(model: Model, request: Request, file: FileWeights | None) -> Ite
         yield stored_as(model, name)
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """What stays the same from format to format."""
-
-    model: Model
-    machine: Machine
-    request: Request
-    context: int
-    budget: Budget
-    engines: Sequence[Engine]
-
-    def plan(self, stored: Stored) -> FormatPlan:
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context)
-        longest = max_context(self.model, stored.weights_bytes, self.request, self.budget.usable_bytes)
-        fits = _fits(need, self.budget)
-        row = FormatPlan(
-            format=stored.format,
-            engine=stored.engines[0],
-            bits_per_weight=8 * need.weights_bytes / parameters(self.model),
-            weights_bytes=need.weights_bytes,
-            kv_bytes=need.kv_bytes,
-            compute_bytes=need.compute_bytes,
-            runtime_bytes=need.runtime_bytes,
-            total_bytes=need.total_bytes,
-            fits=fits,
-            headroom_bytes=self.budget.usable_bytes - need.total_bytes,
-            max_context=longest,
-            why=why(need, fits, longest, self.budget),
-            needs_native_training=stored.ternary and not self.model.trained_ternary,
-            quality_note=quality_note(stored.ternary, self.model),
-            notes=stored.notes,
-        )
-        return self._with_speed(row, stored)
-
-    def _with_speed(self, row: FormatPlan, stored: Stored) -> FormatPlan:
-        """Add the speed where an engine that runs this format was ever measured."""
-        engine = self._engine(stored)
-        if engine is None:
-            return _noted(row, self._no_engine(stored))
-        row = replace(row, engine=engine.name)
-        if engine.name == OWN_ENGINE:
-            row = _noted(row, "fitcheck's own packing, for measuring: no engine loads it")
-        if row.fits == "no":
-            return row
-        decoder = Decoder(self.model, stored.groups, self.machine, engine, self.request)
-        decode = decoder.at(self.request.depth)
-        return replace(
-            row,
-            decode_tokens_per_s=decode.tokens_per_s,
-            decode_bound=decode.bound,
-            speed_basis=decode.basis,
-            decode_curve=decoder.curve(self.context),
-        )
-
-    def _engine(self, stored: Stored) -> Engine | None:
-        """The first of the format's engines that was measured on the device, or the one asked for."""
-        if self._refusal(stored):
-            return None
-        wanted = (self.request.engine,) if self.request.engine else stored.engines
-        runs = [e for e in self.engines if e.name in wanted and self._supports(e)]
-        return min(runs, key=lambda engine: wanted.index(engine.name), default=None)
-
-    def _supports(self, engine: Engine) -> bool:
-        """Whether the engine was measured on this kind of device, and is made for this GPU."""
-        if engine.device != self.budget.device:
-            return False
-        gpu = self.machine.gpus[0].name.lower() if engine.device == "gpu" and self.machine.gpus else ""
-        return not engine.vendors or any(vendor in gpu for vendor in engine.vendors)
-
-    def _refusal(self, stored: Stored) -> str | None:
-        """Why the format can't run here at all, whatever its size."""
-        if self.request.engine and self.request.engine not in stored.engines:
-            return f"{self.request.engine} does not run {stored.format}"
-        if stored.arches and self.machine.arch and self.machine.arch not in stored.arches:
-            return f"{stored.format} has kernels for {' and '.join(stored.arches)} only"
-        return None
-
-    def _no_engine(self, stored: Stored) -> str:
-        device = "this GPU" if self.budget.device == "gpu" else "a CPU"
-        return self._refusal(stored) or f"no measured speed of {stored.engines[0]} on {device}"
-
-
-def _noted(row: FormatPlan, note: str) -> FormatPlan:
-    return replace(row, notes=(*row.notes, note))
-
-
 def context_for(model: Model, request: Request) -> int:
     """The context to plan for: 4096 unless asked. Raises BadInput beyond what the model knows."""
     longest = model.context_max or request.context or DEFAULT_CONTEXT
@@ -172,11 +86,21 @@ def context_for(model: Model, request: Request) -> int:
     return request.context
 
 
-def _fits(need: Footprint, budget: Budget) -> Fits:
-    headroom = budget.usable_bytes - need.total_bytes
-    if headroom < 0:
-        return "no"
-    return "tight" if headroom < TIGHT_SHARE * budget.memory_bytes else "yes"
+def _check_layers(model: Model, request: Request, budget: Budget) -> None:
+    """Refuse layers that the model hasn't, and cards that the machine hasn't."""
+    layers, asked = layout(model).facts.layers_in_file + 1, request.gpu_layers
+    if not budget.cards and not budget.unified and (asked or request.cpu_moe_layers):
+        raise BadInput("there is no GPU to put layers on", "name one with --gpu or --vram")
+    if asked is not None and asked > layers:
+        raise BadInput(
+            f"{model.name} has {layers} layers to place, the output counted, not {asked}",
+            f"say --gpu-layers {layers} or less",
+        )
+    if budget.unified and (asked not in (None, 0, layers) or request.cpu_moe_layers):
+        raise BadInput("a split gains nothing where GPU and RAM are one", f"say --gpu-layers 0 or {layers}")
+    moe, most = request.cpu_moe_layers, layers - 1
+    if moe is not None and moe > most:
+        raise BadInput(f"{model.name} has {most} layers, not {moe}", f"say --n-cpu-moe {most} or less")
 
 
 def _best(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
@@ -184,7 +108,8 @@ def _best(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
 
     A model trained ternary loses nothing in a ternary packing, so the fastest
     one is best. For every other model more bits lose less, up to BEST_BITS; a
-    comfortable fit comes before a tight one.
+    comfortable fit comes before a tight one, and all layers on GPUs before some
+    in RAM where that leaves GOOD_BITS or more.
     """
     able = [p for p in plans if p.fits != "no" and _runs(p) and not p.needs_native_training]
     comfortable = [p for p in able if p.fits == "yes"] or able
@@ -192,12 +117,18 @@ def _best(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
     if lossless:
         return max(lossless, key=_speed)
     sane = [p for p in comfortable if p.bits_per_weight <= BEST_BITS] or comfortable
+    sane = [p for p in sane if _all_on_gpus(p) and p.bits_per_weight >= GOOD_BITS] or sane
     return max(sane, key=lambda p: (p.bits_per_weight, _speed(p)), default=None)
 
 
 def _runs(row: FormatPlan) -> bool:
     """Whether people can run it: fitcheck's own packing is for measuring, no engine loads it."""
     return row.decode_tokens_per_s is not None and row.engine != OWN_ENGINE
+
+
+def _all_on_gpus(row: FormatPlan) -> bool:
+    place = row.placement
+    return place is not None and place.gpu_layers == place.layers_total and not place.cpu_moe_layers
 
 
 def _is_ternary(row: FormatPlan) -> bool:

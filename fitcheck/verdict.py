@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 
 from fitcheck.budget import Budget
-from fitcheck.footprint.memory import Footprint
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Fits, FormatPlan
 from fitcheck.units import GIB, gib, rate, tokens
 
+_KINDS = {"ram": "RAM", "gpu": "GPU memory", "unified": "unified memory"}
+
 NOT_TERNARY = "only for models trained ternary: rounding this one destroys it"
 
 
-def why(need: Footprint, fits: Fits, longest: int, budget: Budget) -> str:
+def why(fits: Fits, spare: int, longest: int, weights_bytes: int, usable_bytes: int) -> str:
     """Why a format fits or doesn't, with the figures that decide it."""
-    spare = budget.usable_bytes - need.total_bytes
     if fits == "yes":
         return f"fits with {gib(spare)} to spare"
     if fits == "tight":
         return f"fits with only {gib(spare)} to spare"
     if longest:
         return f"{gib(-spare)} short; a context of {tokens(longest)} fits"
-    if need.weights_bytes > budget.usable_bytes:
-        return f"the weights alone are {gib(need.weights_bytes - budget.usable_bytes)} too large"
+    if weights_bytes > usable_bytes:
+        return f"the weights alone are {gib(weights_bytes - usable_bytes)} too large"
     return f"{gib(-spare)} short: no room for a cache and buffers beside the weights"
 
 
@@ -91,4 +91,4 @@ def _total(row: FormatPlan) -> int:
 
 
 def _memory(budget: Budget) -> str:
-    return f"{gib(budget.memory_bytes)} of {budget.kind}"
+    return f"{gib(budget.memory_bytes)} of {_KINDS[budget.main.kind]}"

@@ -63,6 +63,12 @@ def span(sums: tuple[int, ...], layers: range) -> int:
     return sums[layers.stop] - sums[layers.start] if layers else 0
 
 
+def experts_of(model: Model, format_name: str) -> tuple[int, int]:
+    """Bytes of all stacked experts, and of those that a token reads."""
+    experts = [typed for typed in assign(model, format_name) if _STACKED in typed.group.tensor.name]
+    return sum(typed.bytes for typed in experts), sum(typed.bytes_read for typed in experts)
+
+
 @lru_cache(maxsize=1024)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
@@ -204,8 +210,9 @@ def _by_mixer(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, .
     """Sums over the first n layers of what their mixers keep; prediction layers keep nothing."""
     mixers = [layer.mixer for layer in model.layers]
     sizes = {mixer: size_of(describe(mixer, model.hidden_size)) for mixer in {*mixers} if mixer is not None}
+    kept = [0 if mixer is None else sizes[mixer] for mixer in mixers]
     idle = layout(model).facts.layers_in_file - len(mixers)
-    return tuple(accumulate([*(sizes.get(mixer, 0) for mixer in mixers), *[0] * idle], initial=0))
+    return tuple(accumulate([*kept, *[0] * idle], initial=0))
 
 
 def _cached(model: Model, cache: Cache | None, context: int, choices: Choices) -> int:

@@ -62,10 +62,15 @@ def max_context(model: Model, weights: int, request: Request, usable_bytes: int)
     """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
     choices = choices_of(request)
     free = usable_bytes - weights - runtime_bytes(model)
-    longest = (model.context_max or _LONGEST) * request.slots // CELL_PADDING
+    longest = most_cells(model, request) // CELL_PADDING
     return CELL_PADDING * bisect_right(
         range(1, longest + 1), free, key=lambda step: sum(context_bytes(model, step * CELL_PADDING, choices))
     )
+
+
+def most_cells(model: Model, request: Request) -> int:
+    """The longest context, over all slots, worth a look."""
+    return (model.context_max or _LONGEST) * request.slots
 
 
 def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fitcheck.footprint.compute import runtime_bytes
+from fitcheck.footprint.kv_cache import state_bytes
 from fitcheck.footprint.layers import ByLayer, cache_by_layer, span, state_by_layer
-from fitcheck.footprint.memory import Choices
+from fitcheck.footprint.memory import Choices, Footprint
 from fitcheck.footprint.offload import card_buffer, cpu_buffer, host_buffer, output_bytes
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import RAM, MemoryItem
+from fitcheck.schema.plan import RAM, Holding, Kind, MemoryItem
 
 
 class Spread(NamedTuple):
@@ -73,34 +74,22 @@ class Residence:
             held += sums.tables - (sums.copied if len(spread.cards) == 1 else 0)
         return held
 
-    def items(
-        self, spread: Spread, names: tuple[str, ...], *, mapped: bool, repacked: int
-    ) -> list[MemoryItem]:
-        """Every item, device by device. ``repacked``: bytes of weights in RAM that are rearranged."""
-        found = list(self._ram_weight_items(spread, mapped, repacked))
+    def items(self, spread: Spread, names: tuple[str, ...], *, mapped: bool) -> tuple[MemoryItem, ...]:
+        """Every item, device by device; ``names`` are the cards', whose weights were read through the RAM."""
+        found = list(ram_weight_items(self.ram_weights(spread), mapped=mapped))
         found += self._working_items(RAM, spread.ram, self._ram_buffer(spread))
-        found.append(_anonymous("output buffer", RAM, output_bytes(self.model, self.choices.slots)))
-        found.append(_anonymous("runtime", RAM, runtime_bytes(self.model)))
+        found += host_items(self.model, self.choices.slots)
         for card, name in enumerate(names):
             size = self.card_weights(spread, card)
             found.append(_anonymous("weights", name, size))
             found += self._working_items(name, spread.cards[card], self._card_buffer(spread, card))
             if mapped:
                 found.append(MemoryItem("weights", RAM, size, "mapped", resident=False))
-        return [item for item in found if item.bytes]
-
-    def _ram_weight_items(self, spread: Spread, mapped: bool, repacked: int) -> Iterator[MemoryItem]:
-        plain = self.ram_weights(spread) - repacked
-        yield MemoryItem("weights", RAM, plain, "mapped" if mapped else "anonymous", resident=True)
-        yield _anonymous("repacked copy", RAM, repacked)
-        if mapped:
-            yield MemoryItem("weights", RAM, repacked, "mapped", resident=False)
+        return tuple(item for item in found if item.bytes)
 
     def _working_items(self, device: str, layers: range, buffer: int) -> Iterator[MemoryItem]:
         state = span(state_by_layer(self.model, self.choices.slots), _of_file(layers, self.weights))
-        yield _anonymous("kv cache", device, self._cache(layers) - state)
-        yield _anonymous("recurrent state", device, state)
-        yield _anonymous("compute buffer", device, buffer)
+        return working_items(device, self._cache(layers) - state, state, buffer)
 
     def _cache(self, layers: range) -> int:
         sums = cache_by_layer(self.model, self.context, self.choices)
@@ -126,10 +115,45 @@ class Residence:
         return len(spread.cards) > 1 and not spread.ram and not spread.experts
 
 
+def items_in_one(
+    model: Model, need: Footprint, slots: int, *, mapped: bool, repacked: int
+) -> tuple[MemoryItem, ...]:
+    """Every item where all lies in one memory; ``repacked`` bytes of the weights are rearranged."""
+    state = state_bytes(model, slots)
+    buffer = need.compute_bytes - output_bytes(model, slots)
+    found = (
+        *ram_weight_items(need.weights_bytes, mapped=mapped, repacked=repacked),
+        *working_items(RAM, need.kv_bytes - state, state, buffer),
+        *host_items(model, slots),
+    )
+    return tuple(item for item in found if item.bytes)
+
+
+def ram_weight_items(size: int, *, mapped: bool, repacked: int = 0) -> Iterator[MemoryItem]:
+    """Weights in RAM. Rearranged copies are read instead of the file's pages, which loading touched."""
+    kind: Kind = "mapped" if mapped else "anonymous"
+    yield MemoryItem("weights", RAM, size - repacked, kind, resident=True)
+    yield _anonymous("repacked copy", RAM, repacked)
+    if mapped:
+        yield MemoryItem("weights", RAM, repacked, "mapped", resident=False)
+
+
+def working_items(device: str, cache: int, state: int, buffer: int) -> Iterator[MemoryItem]:
+    yield _anonymous("kv cache", device, cache)
+    yield _anonymous("recurrent state", device, state)
+    yield _anonymous("compute buffer", device, buffer)
+
+
+def host_items(model: Model, slots: int) -> Iterator[MemoryItem]:
+    """What lies in RAM wherever the layers are."""
+    yield _anonymous("output buffer", RAM, output_bytes(model, slots))
+    yield _anonymous("runtime", RAM, runtime_bytes(model))
+
+
 def _of_file(layers: range, weights: ByLayer) -> range:
     """Without the output, which is no layer of the file."""
     return range(min(layers.start, weights.layers), min(layers.stop, weights.layers))
 
 
-def _anonymous(what: str, device: str, size: int) -> MemoryItem:
-    return MemoryItem(what, device, size, "anonymous", resident=True)  # type: ignore[arg-type]
+def _anonymous(what: Holding, device: str, size: int) -> MemoryItem:
+    return MemoryItem(what, device, size, "anonymous", resident=True)

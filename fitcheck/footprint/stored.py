@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import weights_bytes
+from fitcheck.footprint.layers import experts_of
 from fitcheck.footprint.memory import ReadGroup, read_groups
 from fitcheck.footprint.mixes import FORMATS, Format, find_format
 from fitcheck.schema.model import Model
@@ -20,6 +21,9 @@ class Stored(NamedTuple):
     ternary: bool
     arches: tuple[str, ...] = ()  # processors its kernels are written for; empty: any
     notes: tuple[str, ...] = ()
+    expert_bytes: int = 0  # of the stacked experts, of which a token reads a few
+    expert_bytes_read: int = 0
+    file: FileWeights | None = None
 
 
 def stored_as(model: Model, format_name: str) -> Stored:
@@ -27,12 +31,14 @@ def stored_as(model: Model, format_name: str) -> Stored:
     form = find_format(format_name)
     groups = read_groups(model, form.name)
     size = weights_bytes(model, form.name)
-    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches)
+    experts = experts_of(model, form.name)
+    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, (), *experts)
 
 
 def stored_in(weights: FileWeights) -> Stored:
     """A real file, by its own tensor table."""
     form = FORMATS.get(weights.name, _UNKNOWN)
+    chosen = [group for group in weights.groups if group.part == "experts" and group.bytes_read < group.bytes]
     return Stored(
         weights.name,
         weights.tensor_bytes,
@@ -41,6 +47,9 @@ def stored_in(weights: FileWeights) -> Stored:
         form.ternary,
         form.arches,
         weights.notes,
+        sum(group.bytes for group in chosen),
+        sum(group.bytes_read for group in chosen),
+        weights,
     )
 
 

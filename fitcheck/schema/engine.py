@@ -66,9 +66,9 @@ class ConversionStep:
     step: str
     needs_quantizing: bool  # only formats of fewer than 16 bits go through it
     ram_fixed_bytes: int | None
-    ram_source: float | None
-    ram_target: float | None
-    ram_largest: float | None
+    ram_source: float
+    ram_target: float
+    ram_largest: float
     disk_source: float
     disk_target: float
     source: str

@@ -17,6 +17,7 @@ Holding = Literal[
     "output buffer",
     "runtime",
 ]
+Kind = Literal["mapped", "anonymous"]
 RAM = "ram"
 """What devices are called: the RAM, else a GPU by its own name."""
 
@@ -70,7 +71,7 @@ class MemoryItem:
     what: Holding
     device: str  # RAM, or a GPU's name
     bytes: int
-    kind: Literal["mapped", "anonymous"]
+    kind: Kind
     resident: bool
 
 

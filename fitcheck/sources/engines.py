@@ -1,19 +1,35 @@
 """Engine profiles: one TOML file an engine, each figure with its source."""
 
-from fitcheck.schema.engine import AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.engine import (
+    AttentionRate,
+    ConversionStep,
+    Device,
+    Engine,
+    EngineMemory,
+    GpuFamily,
+    Residual,
+    TypeRate,
+)
 from fitcheck.sources.profiles import Table, profile_path, read_toml, stems
+from fitcheck.units import parse_capacity
 
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
 
 
 def load_engines() -> tuple[Engine, ...]:
-    """Every engine on every device its profile describes."""
-    profiles = [read_toml(profile_path("engines", stem)) for stem in stems("engines")]
-    return tuple(_engine(profile, device) for profile in profiles for device in DEVICES if device in profile)
+    """Every engine on every device its profile describes; one built on another has that one's speeds."""
+    tables = [read_toml(profile_path("engines", stem)) for stem in stems("engines")]
+    profiles = {table["name"]: table for table in tables}
+    return tuple(
+        _engine(profile, profiles[profile.get("base", profile["name"])], device)
+        for profile in profiles.values()
+        for device in DEVICES
+        if device in profiles[profile.get("base", profile["name"])]
+    )
 
 
-def _engine(profile: Table, device: Device) -> Engine:
-    part = profile[device]
+def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
+    part = speeds[device]
     return Engine(
         name=profile["name"],
         source=part["source"],
@@ -41,7 +57,29 @@ def _engine(profile: Table, device: Device) -> Engine:
             for row in part["residuals"]
         ),
         flash_attention_default=part.get("flash_attention_default", True),
+        memory=_memory(profile.get("memory", {})),
+        base=profile.get("base"),
     )
+
+
+def _memory(table: Table) -> EngineMemory:
+    """Its memory rules; what the profile leaves out nobody looked up."""
+    steps = tuple(
+        ConversionStep(
+            step=row["step"],
+            needs_quantizing=row.get("needs_quantizing", False),
+            ram_fixed_bytes=parse_capacity(row["ram"]) if "ram" in row else None,
+            ram_source=row.get("ram_source", 0.0),
+            ram_target=row.get("ram_target", 0.0),
+            ram_largest=row.get("ram_largest", 0.0),
+            disk_source=row.get("disk_source", 0.0),
+            disk_target=row.get("disk_target", 0.0),
+            source=row["source"],
+        )
+        for row in table.get("conversions", ())
+    )
+    plain = {key: value for key, value in table.items() if key != "conversions"}
+    return EngineMemory(conversions=steps, **plain)
 
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:

@@ -47,8 +47,12 @@ def read_bandwidth(machine: Machine, threads: int | None, pages: Pages) -> Bandw
 
 
 def gpu_bandwidth(machine: Machine, gpu: Gpu) -> Bandwidth:
-    """What the GPU's memory could deliver by its data sheet; engines reach a share of it."""
-    if given := _given(machine):
+    """What the GPU's memory could deliver by its data sheet; engines reach a share of it.
+
+    What was typed for the bandwidth is the RAM's, where the GPU has memory of its own beside it.
+    """
+    alone = machine.unified_memory or machine.ram_bytes is None
+    if alone and (given := _given(machine)):
         return given
     peak = gpu.bandwidth_bytes_per_s or (
         machine.peak_bandwidth_bytes_per_s if machine.unified_memory else None

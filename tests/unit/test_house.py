@@ -13,7 +13,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("footprint",),
     ("speed",),
     ("budget",),
+    ("placement",),
+    ("flags", "pace"),
     ("verdict",),
+    ("judge",),
     ("planner",),
     ("requirements", "claims"),
     ("sources", "bench"),
@@ -92,6 +95,10 @@ def test_planning_imports_nothing_heavy() -> None:
         "errors.py",
         "planner.py",
         "budget.py",
+        "placement.py",
+        "flags.py",
+        "pace.py",
+        "judge.py",
         "verdict.py",
     ):
         path = ROOT / room

@@ -1,0 +1,103 @@
+"""How fast each way of spreading a model runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fitcheck.footprint.layers import ByLayer, reads, span
+from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.footprint.stored import Stored
+from fitcheck.placement import Engines, Way
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import TokenRate
+from fitcheck.schema.request import Request
+from fitcheck.speed.decode import Decode, Decoder, SplitDecoder, weakest
+from fitcheck.speed.disk import disk_of, reread
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """A format on a machine with an engine, to be asked for each way."""
+
+    model: Model
+    stored: Stored
+    machine: Machine
+    engines: Engines
+    request: Request
+    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict)
+
+    def expected(self, way: Way) -> float:
+        """Tokens a second at the request's depth, to choose between ways."""
+        return self.decoder(way).at(self.request.depth).tokens_per_s.expected
+
+    def decoder(self, way: Way) -> Decoder | SplitDecoder:
+        if id(way) not in self._known:
+            self._known[id(way)] = self._decoder(way)
+        return self._known[id(way)]
+
+    def _decoder(self, way: Way) -> Decoder | SplitDecoder:
+        engine = self.engines.gpu if way.gpu else self.engines.cpu
+        assert engine is not None
+        if way.home is None or way.spread is None or (len(way.spread.cards) == 1 and not way.spread.experts):
+            return Decoder(self.model, self.stored.groups, self.machine, engine, self.request)
+        parts = tuple(self._parts(way.home, way.spread))
+        return SplitDecoder(parts, len(parts) - 1 + 2 * way.cpu_moe_layers)
+
+    def _parts(self, home: Residence, spread: Spread) -> Iterator[Decoder]:
+        """What each device does for a token, those that hold nothing left out."""
+        weights = home.weights
+        if spread.experts and self.engines.cpu:
+            groups = reads(weights, spread.ram, spread.experts, weights.table_reads)
+            yield Decoder(self.model, groups, self.machine, self.engines.cpu, self.request, spread.ram)
+        assert self.engines.gpu is not None
+        for gpu, layers in zip(self.machine.gpus, spread.cards, strict=True):
+            if layers:
+                groups = _card_reads(home, weights, layers, spread.experts)
+                inside = range(layers.start, min(layers.stop, weights.layers))
+                yield Decoder(self.model, groups, self.machine, self.engines.gpu, self.request, inside, gpu)
+
+    def from_disk(self, way: Way) -> Decode | None:
+        """The speed where weights in RAM are evicted and read again; None without room to work in."""
+        use = way.devices[-1]
+        dense, experts_read, experts, weights = self._mapped_reads(way)
+        cache = (use.usable_bytes or 0) - (use.need_bytes - weights)
+        if cache <= 0:
+            return None
+        disk, again = disk_of(self.machine.storage), reread(cache, dense, experts_read, experts)
+        decode = self.decoder(way).at(self.request.depth)
+        rate = decode.tokens_per_s
+        low, expected, high = (
+            1 / (1 / speed + missing / disk.bytes_per_s)
+            for speed, missing in (
+                (rate.low, again.most),
+                (rate.expected, again.expected),
+                (rate.high, again.least),
+            )
+        )
+        limit = min(rate.limit, disk.bytes_per_s / again.least) if again.least else rate.limit
+        # How an operating system evicts is assumed, whatever the disk was measured at.
+        return Decode(TokenRate(low, expected, high, limit), "disk", weakest((decode.basis, "assumed")))
+
+    def _mapped_reads(self, way: Way) -> tuple[int, int, int, int]:
+        """Of weights in RAM: read by each token, by its experts, of all experts, and all bytes there are."""
+        if way.home is None or way.spread is None:
+            stored = self.stored
+            whole = sum(group.bytes for group in stored.groups)
+            read = stored.expert_bytes_read
+            return whole - read, read, stored.expert_bytes, stored.weights_bytes
+        weights, spread = way.home.weights, way.spread
+        dense = _total(reads(weights, spread.ram, range(0), weights.table_reads))
+        experts = _total(reads(weights, range(0), spread.experts))
+        return dense, experts, span(weights.experts, spread.experts), way.home.ram_weights(spread)
+
+
+def _card_reads(home: Residence, weights: ByLayer, layers: range, in_ram: range) -> tuple[ReadGroup, ...]:
+    inside = range(layers.start, min(layers.stop, weights.layers))
+    experts = range(max(inside.start, in_ram.stop), inside.stop)
+    outside = weights.output_reads if layers.stop == home.layers else ()
+    return reads(weights, inside, experts, outside)
+
+
+def _total(groups: tuple[ReadGroup, ...]) -> int:
+    return sum(group.bytes for group in groups)
