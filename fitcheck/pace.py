@@ -54,7 +54,7 @@ class Speeds:
         for gpu, layers in zip(self.machine.gpus, spread.cards, strict=True):
             if layers:
                 groups = _card_reads(home, weights, layers, spread.experts)
-                inside = range(layers.start, min(layers.stop, weights.layers))
+                inside = range(layers.start, min(layers.stop, home.layers - 1))
                 yield Decoder(self.model, groups, self.machine, self.engines.gpu, self.request, inside, gpu)
 
     def from_disk(self, way: Way) -> Decode | None:
@@ -93,10 +93,9 @@ class Speeds:
 
 
 def _card_reads(home: Residence, weights: ByLayer, layers: range, in_ram: range) -> tuple[ReadGroup, ...]:
-    inside = range(layers.start, min(layers.stop, weights.layers))
-    experts = range(max(inside.start, in_ram.stop), inside.stop)
+    experts = range(max(layers.start, in_ram.stop), layers.stop)
     outside = weights.output_reads if layers.stop == home.layers else ()
-    return reads(weights, inside, experts, outside)
+    return reads(weights, layers, experts, outside)
 
 
 def _total(groups: tuple[ReadGroup, ...]) -> int:

@@ -83,21 +83,24 @@ class Spreader:
 
     def ways(self, context: int) -> Iterator[Way]:
         """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
-        if self.budget.unified:
-            if self.engines.gpu and self.request.gpu_layers != 0:
-                yield self._whole(context, self.budget.unified, gpu=True)
-        elif (cards := self._cards()) and self.request.gpu_layers != 0:
-            yield from self._on_cards(context, cards)
+        if self.engines.gpu and self.budget.unified and self.request.gpu_layers != 0:
+            yield self._whole(context, self.budget.unified, gpu=True)
         if self.engines.cpu and self.budget.ram and not self._forced_onto_gpu():
             yield self._whole(context, self.budget.ram, gpu=False)
+        if (cards := self._cards()) and self.request.gpu_layers != 0:
+            yield from self._on_cards(context, cards)
 
-    def longest(self, least: int = CELL_PADDING) -> int:
+    def longest(self) -> int:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
         if not self.budget.cards:
-            usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(least)), default=0)
+            usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(CELL_PADDING)), default=0)
             return max_context(self.model, self.weights_bytes, self.request, usable)
-        steps = range(1, most_cells(self.model, self.request) // CELL_PADDING + 1)
-        return CELL_PADDING * bisect_left(steps, True, key=lambda n: not self._holds(n * CELL_PADDING))
+        most = most_cells(self.model, self.request) // CELL_PADDING
+        if self._holds(most * CELL_PADDING):
+            return most * CELL_PADDING
+        return CELL_PADDING * bisect_left(
+            range(1, most), True, key=lambda n: not self._holds(n * CELL_PADDING)
+        )
 
     def _holds(self, context: int) -> bool:
         return any(way.fits for way in self.ways(context))
@@ -127,11 +130,8 @@ class Spreader:
         """All on the cards, and what lies between that and all in RAM."""
         on_cards = self.engines.any.memory.tables_on_cards
         home = Residence(self.model, self.by_layer(), context, choices_of(self.request), on_cards)
-        tried: set[Spread] = set()
         for spread in self._spreads(home, cards):
-            if spread not in tried:
-                tried.add(spread)
-                yield self._way(home, spread, cards)
+            yield self._way(home, spread, cards)
 
     def _spreads(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
         every, asked = home.layers, self.request
@@ -146,24 +146,26 @@ class Spreader:
         yield from self._between(home, cards)
 
     def _between(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
-        """As much as the cards hold; as little as RAM leaves them; and experts first."""
+        """As much as the cards hold; experts in RAM first; as little as RAM leaves to the cards."""
         every, ram = home.layers, self.budget.ram
         assert ram is not None
-        if self._over(home, spread_over(cards, every, every, 0), cards):
-            most = bisect_left(
-                range(1, every), True, key=lambda n: self._over(home, spread_over(cards, every, n, 0), cards)
-            )
-            least = bisect_left(
-                range(1, every),
-                True,
-                key=lambda n: home.ram_bytes(spread_over(cards, every, n, 0)) <= ram.usable_bytes,
-            )
-            yield from (spread_over(cards, every, n, 0) for n in (most, least + 1) if 0 < n <= most)
-            yield from self._experts_first(home, cards)
+        if not self._over(home, spread_over(cards, every, every, 0), cards):
+            return
+        few = range(1, every)
+        most = bisect_left(few, True, key=lambda n: self._over(home, spread_over(cards, every, n, 0), cards))
+        if most:
+            yield spread_over(cards, every, most, 0)
+        yield from self._experts_first(home, cards)
+        room = ram.usable_bytes
+        least = 1 + bisect_left(
+            few, True, key=lambda n: home.ram_bytes(spread_over(cards, every, n, 0)) <= room
+        )
+        if least < most:
+            yield spread_over(cards, every, least, 0)
 
     def _experts_first(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
         """All layers on the cards, with the experts of as few layers in RAM as need be."""
-        every, inside = home.layers, home.weights.layers
+        every, inside = home.layers, home.layers - 1
         if not home.weights.experts[-1]:
             return
         least = bisect_left(

@@ -1,7 +1,8 @@
 """Where a model's bytes lie, layer by layer: what a split between devices asks.
 
 All sums run over the first n layers, so that any span of layers costs two
-look-ups. Layers are those of the file, prediction layers at the end included.
+look-ups. Layers are those of the file, prediction layers at the end included,
+and the output counts as one more, as llama.cpp counts them.
 """
 
 from bisect import bisect_left
@@ -38,7 +39,7 @@ class Placed(NamedTuple):
 class ByLayer(NamedTuple):
     """A format's weights: sums over the first n layers, and what lies outside them."""
 
-    dense: tuple[int, ...]  # all but the stacked experts
+    dense: tuple[int, ...]  # all but the stacked experts, the output as the last layer
     experts: tuple[int, ...]
     placed: tuple[Placed, ...]
     tables: int  # looked up by rows
@@ -50,12 +51,8 @@ class ByLayer(NamedTuple):
 
     @property
     def layers(self) -> int:
+        """The output counted."""
         return len(self.dense) - 1
-
-    def weights(self, layers: range, without_experts_of: range = range(0)) -> int:
-        """Bytes of these layers, less the experts of some of them."""
-        shared = range(max(layers.start, without_experts_of.start), min(layers.stop, without_experts_of.stop))
-        return span(self.dense, layers) + span(self.experts, layers) - span(self.experts, shared)
 
 
 def span(sums: tuple[int, ...], layers: range) -> int:
@@ -111,8 +108,8 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...]) -> ByLa
             output_reads.append(read)
     layers = layout(model).facts.layers_in_file
     return ByLayer(
-        _sums(placed, layers, experts=False),
-        _sums(placed, layers, experts=True),
+        _sums(placed, layers, output, experts=False),
+        _sums(placed, layers, 0, experts=True),
         placed,
         tables,
         output,
@@ -123,13 +120,13 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...]) -> ByLa
     )
 
 
-def _sums(placed: Iterable[Placed], layers: int, *, experts: bool) -> tuple[int, ...]:
+def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
     sizes = [0] * layers
     for tensors in placed:
         if tensors.experts == experts:
             for layer in tensors.layers:
                 sizes[layer] += tensors.bytes
-    return tuple(accumulate(sizes, initial=0))
+    return tuple(accumulate((*sizes, output), initial=0))
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
@@ -153,12 +150,13 @@ def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
     outputs = [group for group in weights.groups if group.part == "output"]
     tied = [group for group in tables if group.bytes_read > group.bytes // 2]
     copied = sum(group.bytes for group in tied)
+    output = sum(group.bytes for group in outputs) + copied
     return ByLayer(
-        _sums(placed, layers, experts=False),
-        _sums(placed, layers, experts=True),
+        _sums(placed, layers, output, experts=False),
+        _sums(placed, layers, 0, experts=True),
         placed,
         sum(group.bytes for group in tables),
-        sum(group.bytes for group in outputs) + copied,
+        output,
         copied,
         tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, 0) for g in tables if g not in tied),
         tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, g.tensors) for g in (*outputs, *tied)),
@@ -207,11 +205,11 @@ def state_by_layer(model: Model, slots: int) -> tuple[int, ...]:
 
 
 def _by_mixer(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
-    """Sums over the first n layers of what their mixers keep; prediction layers keep nothing."""
+    """Sums over the first n layers of what their mixers keep; those for prediction keep nothing."""
     mixers = [layer.mixer for layer in model.layers]
     sizes = {mixer: size_of(describe(mixer, model.hidden_size)) for mixer in {*mixers} if mixer is not None}
     kept = [0 if mixer is None else sizes[mixer] for mixer in mixers]
-    idle = layout(model).facts.layers_in_file - len(mixers)
+    idle = layout(model).facts.layers_in_file + 1 - len(mixers)
     return tuple(accumulate([*kept, *[0] * idle], initial=0))
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from fitcheck.footprint.compute import runtime_bytes
 from fitcheck.footprint.kv_cache import state_bytes
 from fitcheck.footprint.layers import ByLayer, cache_by_layer, span, state_by_layer
 from fitcheck.footprint.memory import Choices, Footprint
-from fitcheck.footprint.offload import card_buffer, cpu_buffer, host_buffer, output_bytes
+from fitcheck.footprint.offload import card_buffer, host_buffer, output_bytes
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, Holding, Kind, MemoryItem
 
@@ -25,9 +26,9 @@ class Spread(NamedTuple):
     cards: tuple[range, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residence:
-    """A model's weights in a format with one context, to be spread over devices."""
+    """A model's weights in a format with one context, to be spread over cards and RAM."""
 
     model: Model
     weights: ByLayer
@@ -37,39 +38,30 @@ class Residence:
 
     @property
     def layers(self) -> int:
-        """As llama.cpp counts them: the output is one."""
-        return self.weights.layers + 1
+        """The output counted."""
+        return self.weights.layers
 
     def ram_bytes(self, spread: Spread) -> int:
-        return self.ram_weights(spread) + self.ram_working_bytes(spread)
+        return self.ram_weights(spread) + self._fixed + span(self._cache, spread.ram) + self._host(spread)
 
     def ram_weights(self, spread: Spread) -> int:
-        """Weights in RAM; a tied table lies there once, however many devices use it."""
-        sums, layers = self.weights, _of_file(spread.ram, self.weights)
-        held = span(sums.dense, layers) + span(sums.experts, _of_file(spread.experts, sums))
-        if not (self.tables_on_cards and spread.cards):
-            held += sums.tables
-        return held + (sums.output - sums.copied if len(spread.ram) == self.layers else 0)
-
-    def ram_working_bytes(self, spread: Spread) -> int:
-        """What is written while running: cache, buffers, and the engine itself."""
-        slots = self.choices.slots
-        return (
-            self._cache(spread.ram)
-            + self._ram_buffer(spread)
-            + output_bytes(self.model, slots)
-            + runtime_bytes(self.model)
-        )
+        """Weights in RAM: its layers, experts, and the table."""
+        held = span(self.weights.dense, spread.ram) + span(self.weights.experts, spread.experts)
+        return held + (0 if self.tables_on_cards else self.weights.tables)
 
     def card_bytes(self, spread: Spread, card: int) -> int:
-        layers = spread.cards[card]
-        return self.card_weights(spread, card) + self._cache(layers) + self._card_buffer(spread, card)
+        return (
+            self.card_weights(spread, card)
+            + span(self._cache, spread.cards[card])
+            + self._card_buffer(spread, card)
+        )
 
     def card_weights(self, spread: Spread, card: int) -> int:
+        """Weights on a card. A tied table is copied for the output, unless the same card holds it."""
         layers, sums = spread.cards[card], self.weights
-        held = sums.weights(_of_file(layers, sums), spread.experts)
-        if layers.stop == self.layers:
-            held += sums.output
+        held = span(sums.dense, layers)
+        if (first := max(layers.start, spread.experts.stop)) < layers.stop:
+            held += sums.experts[layers.stop] - sums.experts[first]
         if self.tables_on_cards and card == 0:
             held += sums.tables - (sums.copied if len(spread.cards) == 1 else 0)
         return held
@@ -77,7 +69,7 @@ class Residence:
     def items(self, spread: Spread, names: tuple[str, ...], *, mapped: bool) -> tuple[MemoryItem, ...]:
         """Every item, device by device; ``names`` are the cards', whose weights were read through the RAM."""
         found = list(ram_weight_items(self.ram_weights(spread), mapped=mapped))
-        found += self._working_items(RAM, spread.ram, self._ram_buffer(spread))
+        found += self._working_items(RAM, spread.ram, self._host(spread))
         found += host_items(self.model, self.choices.slots)
         for card, name in enumerate(names):
             size = self.card_weights(spread, card)
@@ -88,31 +80,47 @@ class Residence:
         return tuple(item for item in found if item.bytes)
 
     def _working_items(self, device: str, layers: range, buffer: int) -> Iterator[MemoryItem]:
-        state = span(state_by_layer(self.model, self.choices.slots), _of_file(layers, self.weights))
-        return working_items(device, self._cache(layers) - state, state, buffer)
+        state = span(state_by_layer(self.model, self.choices.slots), layers)
+        return working_items(device, span(self._cache, layers) - state, state, buffer)
 
-    def _cache(self, layers: range) -> int:
-        sums = cache_by_layer(self.model, self.context, self.choices)
-        return span(sums, _of_file(layers, self.weights))
+    @cached_property
+    def _cache(self) -> tuple[int, ...]:
+        return cache_by_layer(self.model, self.context, self.choices)
 
-    def _ram_buffer(self, spread: Spread) -> int:
-        if not spread.cards:
-            return cpu_buffer(self.model, self.context, self.choices)
-        return host_buffer(self.model, self.context, self.choices, pipelined=self._pipelined(spread))
+    @cached_property
+    def _fixed(self) -> int:
+        """What lies in RAM wherever the layers are."""
+        return sum(item.bytes for item in host_items(self.model, self.choices.slots))
 
-    def _card_buffer(self, spread: Spread, card: int) -> int:
-        held_back = bool(spread.ram or spread.experts)
-        return card_buffer(
-            self.model,
-            self.context,
-            self.choices,
-            staged=self.weights.largest if held_back else 0,
-            pipelined=self._pipelined(spread),
-            last=card == len(spread.cards) - 1,
+    @cached_property
+    def _hosts(self) -> tuple[int, int]:
+        """The buffer in RAM, of cards that wait for each other and of those that don't."""
+        asked = (self.model, self.context, self.choices)
+        return host_buffer(*asked), host_buffer(*asked, pipelined=True)
+
+    @cached_property
+    def _buffers(self) -> tuple[int, int, int, int]:
+        """A card's buffer: with all layers on it, with some in RAM; in a pipeline as the last and before."""
+        asked = (self.model, self.context, self.choices)
+        return (
+            card_buffer(*asked),
+            card_buffer(*asked, staged=self.weights.largest),
+            card_buffer(*asked, pipelined=True),
+            card_buffer(*asked, pipelined=True, last=False),
         )
 
-    def _pipelined(self, spread: Spread) -> bool:
-        return len(spread.cards) > 1 and not spread.ram and not spread.experts
+    def _host(self, spread: Spread) -> int:
+        return self._hosts[_pipelined(spread)]
+
+    def _card_buffer(self, spread: Spread, card: int) -> int:
+        if _pipelined(spread):
+            return self._buffers[2 if card == len(spread.cards) - 1 else 3]
+        return self._buffers[1 if spread.experts else 0]
+
+
+def _pipelined(spread: Spread) -> bool:
+    """Cards that hold all layers work on several micro-batches at once."""
+    return len(spread.cards) > 1 and not spread.experts
 
 
 def items_in_one(
@@ -148,11 +156,6 @@ def host_items(model: Model, slots: int) -> Iterator[MemoryItem]:
     """What lies in RAM wherever the layers are."""
     yield _anonymous("output buffer", RAM, output_bytes(model, slots))
     yield _anonymous("runtime", RAM, runtime_bytes(model))
-
-
-def _of_file(layers: range, weights: ByLayer) -> range:
-    """Without the output, which is no layer of the file."""
-    return range(min(layers.start, weights.layers), min(layers.stop, weights.layers))
 
 
 def _anonymous(what: Holding, device: str, size: int) -> MemoryItem:
