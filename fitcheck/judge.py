@@ -82,6 +82,7 @@ class Judge:
         memory = self._items(stored, way, engines)
         fits, longest = self._fits(way), self._longest(stored, spreader)
         need = footprint(self.model, stored.weights_bytes, self.request, self.context)
+        place = self._placement(way, engines)
         total = sum(item.bytes for item in memory if item.resident)
         return FormatPlan(
             format=stored.format,
@@ -95,13 +96,13 @@ class Judge:
             fits=fits,
             headroom_bytes=way.headroom_bytes,
             max_context=longest,
-            why=why(fits, way.headroom_bytes, longest, stored.weights_bytes, _usable(way)),
+            why=why(fits, way.headroom_bytes, longest, stored.weights_bytes, place),
             needs_native_training=stored.ternary and not self.model.trained_ternary,
             quality_note=quality_note(stored.ternary, self.model),
             notes=stored.notes,
             peak_bytes=sum(item.bytes for item in memory),
             memory=memory,
-            placement=self._placement(way, engines) if engines else None,
+            placement=place if engines else None,
             conversions=conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
             if engines and not stored.file
             else (),
@@ -127,7 +128,7 @@ class Judge:
             return 0
         return repacked_bytes(self.model, stored.format, self.machine.simd)
 
-    def _placement(self, way: Way, engines: Engines) -> Placement:
+    def _placement(self, way: Way, engines: Engines | None) -> Placement:
         layers = layout(self.model).facts.layers_in_file + 1
         whole_on_gpu = way.gpu and way.home is None
         return Placement(
@@ -135,7 +136,7 @@ class Judge:
             layers_total=layers,
             cpu_moe_layers=way.cpu_moe_layers,
             devices=way.devices,
-            flags=flags_of(way, engines, self.request, self.context, self.budget),
+            flags=flags_of(way, engines, self.request, self.context, self.budget) if engines else (),
         )
 
     def _fits(self, way: Way) -> Fits:
@@ -214,10 +215,6 @@ _ANY_ENGINE = Engines(_PLAIN, replace(_PLAIN, device="gpu"))
 
 def _noted(row: FormatPlan, note: str) -> FormatPlan:
     return replace(row, notes=(*row.notes, note))
-
-
-def _usable(way: Way) -> int:
-    return sum(use.usable_bytes or 0 for use in way.devices)
 
 
 def _short_of_ram_only(way: Way) -> bool:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fitcheck.budget import Budget
+from fitcheck.budget import Budget, Pool
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import Fits, FormatPlan
+from fitcheck.schema.plan import Fits, FormatPlan, Placement
 from fitcheck.units import GIB, gib, rate, tokens
 
 _KINDS = {"ram": "RAM", "gpu": "GPU memory", "unified": "unified memory"}
@@ -12,17 +12,35 @@ _KINDS = {"ram": "RAM", "gpu": "GPU memory", "unified": "unified memory"}
 NOT_TERNARY = "only for models trained ternary: rounding this one destroys it"
 
 
-def why(fits: Fits, spare: int, longest: int, weights_bytes: int, usable_bytes: int) -> str:
+def why(fits: Fits, spare: int, longest: int, weights_bytes: int, place: Placement | None) -> str:
     """Why a format fits or doesn't, with the figures that decide it."""
+    devices = place.devices if place else ()
+    usable = sum(use.usable_bytes or 0 for use in devices)
+    if fits != "no" and place and is_split(place):
+        return f"fits with {layers_on_gpus(place)}"
     if fits == "yes":
         return f"fits with {gib(spare)} to spare"
     if fits == "tight":
         return f"fits with only {gib(spare)} to spare"
     if longest:
         return f"{gib(-spare)} short; a context of {tokens(longest)} fits"
-    if weights_bytes > usable_bytes:
-        return f"the weights alone are {gib(weights_bytes - usable_bytes)} too large"
+    if usable and weights_bytes > usable:
+        return f"the weights alone are {gib(weights_bytes - usable)} too large"
     return f"{gib(-spare)} short: no room for a cache and buffers beside the weights"
+
+
+def is_split(place: Placement) -> bool:
+    """Whether some layers, or some of their experts, stay in RAM beside a GPU."""
+    return place.gpu_layers > 0 and (place.gpu_layers < place.layers_total or place.cpu_moe_layers > 0)
+
+
+def layers_on_gpus(place: Placement) -> str:
+    """``37 of 48 layers on the GPU``; experts in RAM are said."""
+    cards = sum(use.kind == "gpu" for use in place.devices)
+    where = "the GPU" if cards < 2 else f"{cards} GPUs"
+    if place.cpu_moe_layers:
+        return f"all layers on {where} and the experts of {place.cpu_moe_layers} of them in RAM"
+    return f"{place.gpu_layers} of {place.layers_total} layers on {where}"
 
 
 def quality_note(ternary: bool, model: Model) -> str | None:
@@ -45,8 +63,11 @@ def verdict(model: Model, budget: Budget, plans: Sequence[FormatPlan], best: For
     if fitting:
         return f"{model.name} fits in {_memory(budget)} as {fitting[0].format}, at a speed nobody measured."
     ternary = [p for p in plans if p.needs_native_training]
-    return _too_large(model, budget, min(trained, key=_total)) + _ternary_too(
-        min(ternary, key=_total, default=None)
+    smallest = min(trained, key=_total)
+    return (
+        _too_large(model, budget, smallest)
+        + _ternary_too(min(ternary, key=_total, default=None))
+        + _from_disk(smallest)
     )
 
 
@@ -60,20 +81,52 @@ def _take(model: Model, budget: Budget, best: FormatPlan) -> str:
     )
     how = "fits" if best.fits == "yes" else "just fits"
     return (
-        f"{model.name} {how} in {_memory(budget)}: take {best.format}, "
+        f"{model.name} {how} {_where(budget, best)}: take {best.format}, "
         f"{gib(best.total_bytes)} in all, with up to {tokens(best.max_context)} tokens of context{pace}."
     )
 
 
+def _where(budget: Budget, best: FormatPlan) -> str:
+    """The memory that holds it; where it lies in several, what lies where."""
+    place = best.placement
+    if place is None or not (budget.cards or budget.unified):
+        return f"in {_memory(budget)}"
+    if not place.gpu_layers:
+        alone = f"in {gib(budget.ram.memory_bytes)} of RAM" if budget.ram else "in RAM"
+        return f"{alone} with the CPU alone"
+    if is_split(place):
+        return f"in {_memory(budget)} with {layers_on_gpus(place)}"
+    names = ", ".join(card.name for card in budget.cards)
+    return f"on {names}" if names else f"in {_memory(budget)}"
+
+
 def _too_large(model: Model, budget: Budget, smallest: FormatPlan) -> str:
     """Nothing fits: say what is missing and how much memory would do."""
+    pool = budget.ram or budget.main
+    uses = smallest.placement.devices if smallest.placement else ()
+    need = next((use.need_bytes for use in uses if use.name == pool.name), smallest.total_bytes)
     # The reserve doesn't grow beyond its cap, so need plus reserve is enough.
-    enough = -(-(smallest.total_bytes + budget.reserve_bytes) // GIB)
+    enough = -(-(need + pool.reserve_bytes) // GIB)
+    more = " of RAM" if budget.cards and budget.ram else ""
     return (
-        f"{model.name} does not fit in {_memory(budget)}: {gib(budget.usable_bytes)} remain after "
-        f"{gib(budget.reserve_bytes)} for the system, and the smallest format, {smallest.format}, "
-        f"needs {gib(smallest.total_bytes)}; {enough} GiB would do"
+        f"{model.name} does not fit in {_memory(budget)}: {_remaining(budget)}, "
+        f"and the smallest format, {smallest.format}, "
+        f"needs {gib(smallest.total_bytes)}; {enough} GiB{more} would do"
     )
+
+
+def _remaining(budget: Budget) -> str:
+    pools = _pools(budget)
+    usable, reserve = sum(p.usable_bytes for p in pools), sum(p.reserve_bytes for p in pools)
+    return f"{gib(usable)} remain after {gib(reserve)} for the system"
+
+
+def _from_disk(smallest: FormatPlan) -> str:
+    """What happens to who tries it all the same."""
+    speed = smallest.decode_tokens_per_s
+    if speed is None:
+        return ""
+    return f" From the disk {smallest.format} would run at about {rate(speed.expected)} tokens/s."
 
 
 def _ternary_too(smallest: FormatPlan | None) -> str:
@@ -90,5 +143,11 @@ def _total(row: FormatPlan) -> int:
     return row.total_bytes
 
 
+def _pools(budget: Budget) -> tuple[Pool, ...]:
+    if budget.unified:
+        return (budget.unified,)
+    return (*budget.cards, *((budget.ram,) if budget.ram else ()))
+
+
 def _memory(budget: Budget) -> str:
-    return f"{gib(budget.memory_bytes)} of {_KINDS[budget.main.kind]}"
+    return " and ".join(f"{gib(pool.memory_bytes)} of {_KINDS[pool.kind]}" for pool in _pools(budget))

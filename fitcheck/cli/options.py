@@ -1,14 +1,14 @@
 """Options that several commands share, and the Machine and Request they make."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
-from fitcheck.schema.machine import Machine
-from fitcheck.sources.overrides import Overrides, imagine, parse_bus
+from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.sources.overrides import Overrides, imagine, parse_bus, parse_cards
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -59,6 +59,17 @@ format_option = click.option(
 ubatch_option = click.option(
     "--ubatch", type=click.IntRange(1, 65536), default=512, help="Tokens of a prefill step [512]."
 )
+gpu_options = (
+    click.option(
+        "--gpu", "gpu_names", multiple=True, metavar="NAME",
+        help="A graphics card of the catalogue: rtx-3090 or 2xrtx-3090 (may be repeated).",
+    ),
+    _option("--vram", "SIZE", parse=parse_capacity, help="Memory of each card in GiB; alone, of a nameless one."),
+    click.option("--no-gpu", is_flag=True, help="Plan for the CPU and its RAM only."),
+)  # fmt: skip
+disk_option = _option(
+    "--disk", "GB/S", parse=parse_bandwidth, help="What files are read at, where weights don't fit, in GB/s."
+)
 slots_option = click.option(
     "--slots", type=click.IntRange(1, 256), default=1, help="Sequences served at once [1]."
 )
@@ -80,9 +91,31 @@ def machine_options(command: Command) -> Command:
             click.option(
                 "--simd", metavar="LIST", help="SIMD features, for example avx2 or avx2,avx512vnni."
             ),
+            *gpu_options,
+            disk_option,
             reserve_option,
         )
     ):
+        command = option(command)
+    return command
+
+
+def placement_options(command: Command) -> Command:
+    """What is asked of the placement: layers on GPUs, experts in RAM, how weights are loaded."""
+    for option in reversed(
+        (
+            click.option(
+                "-ngl", "--gpu-layers", type=click.IntRange(min=0),
+                help="Layers on GPUs, the output counted [the fastest that fit].",
+            ),
+            click.option(
+                "--n-cpu-moe", "cpu_moe_layers", type=click.IntRange(min=0),
+                help="Layers whose experts stay in RAM [as few as need be].",
+            ),
+            click.option("--no-mmap", is_flag=True, help="Load weights instead of mapping the file."),
+            click.option("--no-repack", is_flag=True, help="Leave weights as the file has them."),
+        )
+    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -98,8 +131,19 @@ def machine_from(options: Mapping[str, Any]) -> Machine:
             bus=options["memory"],
             threads=options["threads"],
             simd=None if simd is None else _features(simd),
+            gpus=_cards(options["gpu_names"], options["no_gpu"]),
+            vram_bytes=options["vram"],
+            disk_bytes_per_s=options["disk"],
         ),
     )
+
+
+def _cards(names: Sequence[str], none: bool) -> tuple[Gpu, ...] | None:
+    if none and names:
+        raise BadInput("--gpu and --no-gpu contradict each other", "say one of them")
+    if not names:
+        return () if none else None
+    return tuple(card for name in names for card in parse_cards(name))
 
 
 def _base(name: str | None) -> Machine:

@@ -13,6 +13,7 @@ from fitcheck.cli.options import (
     kv_type_option,
     machine_from,
     machine_options,
+    placement_options,
     slots_option,
     ubatch_option,
 )
@@ -34,6 +35,7 @@ from fitcheck.sources.resolve import resolve
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
 @ubatch_option
 @slots_option
+@placement_options
 @json_option
 def command(model: str, as_json: bool, **options: Any) -> int:
     """Judge every weight format of MODEL on this machine or another.
@@ -69,5 +71,9 @@ def answer_for(model: str, **options: Any) -> Plan:
         formats=options["formats"] or found.formats,
         threads=options["threads"],
         reserve_bytes=options["reserve"],
+        gpu_layers=options["gpu_layers"],
+        cpu_moe_layers=options["cpu_moe_layers"],
+        mmap=not options["no_mmap"],
+        repack=not options["no_repack"],
     )
     return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

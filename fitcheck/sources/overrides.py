@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitcheck.errors import BadInput
-from fitcheck.schema.machine import Machine
+from fitcheck.schema.machine import Gpu, Machine, Storage
+from fitcheck.sources.machines import find_machine
 
 # A DDR channel is 64 bits wide; LPDDR's narrower ones are counted by sellers in the same unit.
 CHANNEL_BYTES = 8
 
+_CARDS = re.compile(r"(?:(\d{1,2})\s*[x×*]\s*)?(.+)", re.DOTALL)
 _BUS = re.compile(r"(\d{1,2})\s*[x×*]\s*(?:lp)?(?:ddr\d[a-z]*-)?(\d{3,5})(?:\s*mt/s)?", re.IGNORECASE)
 
 
@@ -37,6 +39,9 @@ class Overrides:
     bus: Bus | None = None
     threads: int | None = None
     simd: tuple[str, ...] | None = None
+    gpus: tuple[Gpu, ...] | None = None  # none at all where empty
+    vram_bytes: int | None = None
+    disk_bytes_per_s: float | None = None
 
 
 def parse_bus(text: str) -> Bus:
@@ -45,6 +50,18 @@ def parse_bus(text: str) -> Bus:
     if match is None or not int(match[1]) or not int(match[2]):
         raise BadInput(f"{text[:40]!r} is no memory bus", "write channels x MT/s, as 2x5600")
     return Bus(int(match[1]), int(match[2]) * 1e6)
+
+
+def parse_cards(text: str) -> tuple[Gpu, ...]:
+    """``rtx-3090``, ``2x RTX 3090``: graphics cards of the catalogue. Raises BadInput or UnknownName."""
+    match = _CARDS.fullmatch(text.strip())
+    count, name = (match[1], match[2]) if match else (None, text)
+    card = find_machine(name)
+    if card.ram_bytes is not None or not card.gpus:
+        raise BadInput(f"{card.name} is no graphics card", "name one of: fitcheck machines")
+    if count is not None and not int(count):
+        raise BadInput(f"{text[:40]!r} is no card at all", "say --no-gpu to plan without one")
+    return card.gpus * int(count or 1)
 
 
 def imagine(machine: Machine, overrides: Overrides) -> Machine:
@@ -62,10 +79,26 @@ def imagine(machine: Machine, overrides: Overrides) -> Machine:
     if overrides.threads is not None:
         cores = overrides.threads if overrides.threads > (machine.threads or 0) else machine.cores
         machine = _with(machine, "threads", threads=overrides.threads, cores=cores)
+    if overrides.gpus is not None:
+        machine = _with(machine, "gpu", gpus=overrides.gpus, unified_memory=False)
+    if overrides.vram_bytes is not None:
+        machine = _with_vram(machine, overrides.vram_bytes)
+    if overrides.disk_bytes_per_s is not None:
+        known = machine.storage or Storage("disk", "nvme")
+        storage = replace(known, read_bytes_per_s=overrides.disk_bytes_per_s)
+        machine = _with(machine, "disk", storage=storage)
     if overrides.simd is not None:
         # Rates measured with other instructions say nothing about these.
         machine = _with(machine, "simd", simd=overrides.simd, kernel_rates=())
     return machine
+
+
+def _with_vram(machine: Machine, size: int) -> Machine:
+    """Each card with so much memory; a card that nobody named where there is none."""
+    if machine.unified_memory:
+        raise BadInput(f"the GPU of {machine.name} works in its RAM", "say --ram, or --gpu NAME for a card")
+    cards = machine.gpus or (Gpu("GPU", size, source="as given"),)
+    return _with(machine, "vram", gpus=tuple(replace(card, vram_bytes=size) for card in cards))
 
 
 def _with_bus(machine: Machine, bus: Bus) -> Machine:
