@@ -1,5 +1,6 @@
 """How much of a machine's memory a model may have, on each of its devices."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,7 +81,7 @@ def budget_of(machine: Machine, request: Request) -> Budget:
     """The memory a plan is judged against. Raises BadInput where it is unknown."""
     if machine.unified_memory and machine.ram_bytes:
         return _unified(machine, machine.ram_bytes, request)
-    cards = tuple(_card(gpu) for gpu in machine.gpus)
+    cards = tuple(_cards(machine.gpus))
     if machine.ram_bytes is not None:
         ram, notes = _ram(machine, machine.ram_bytes, request)
         return Budget(ram, cards, notes=notes)
@@ -97,8 +98,12 @@ def least_memory(total_bytes: int, request: Request) -> int:
     return min(-(-total_bytes * OS_SHARE // (OS_SHARE - 1)), total_bytes + OS_MOST)
 
 
-def _card(gpu: Gpu) -> Pool:
-    return Pool(gpu.name, "gpu", gpu.vram_bytes, GPU_RESERVE)
+def _cards(gpus: Sequence[Gpu]) -> Iterator[Pool]:
+    """Equal cards get numbers, so that each is a device of its own."""
+    names = [gpu.name for gpu in gpus]
+    for index, gpu in enumerate(gpus):
+        number = f" #{names[: index + 1].count(gpu.name)}" if names.count(gpu.name) > 1 else ""
+        yield Pool(f"{gpu.name}{number}", "gpu", gpu.vram_bytes, GPU_RESERVE)
 
 
 def _ram(machine: Machine, ram: int, request: Request) -> tuple[Pool, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from fitcheck.judge import Judge
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import FormatPlan, MachineSummary, ModelSummary, Plan
+from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
@@ -173,6 +173,7 @@ def _machine_summary(machine: Machine, budget: Budget) -> MachineSummary:
         gpus=machine.gpus,
         overrides=machine.overrides,
         notes=(*machine.notes, *budget.notes),
+        cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
     )
 
 

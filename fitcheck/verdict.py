@@ -96,8 +96,9 @@ def _where(budget: Budget, best: FormatPlan) -> str:
         return f"{alone} with the CPU alone"
     if is_split(place):
         return f"in {_memory(budget)} with {layers_on_gpus(place)}"
-    names = ", ".join(card.name for card in budget.cards)
-    return f"on {names}" if names else f"in {_memory(budget)}"
+    if not budget.cards:
+        return f"in {_memory(budget)}"
+    return f"on {budget.cards[0].name}" if len(budget.cards) == 1 else f"on {len(budget.cards)} GPUs"
 
 
 def _too_large(model: Model, budget: Budget, smallest: FormatPlan) -> str:

@@ -64,7 +64,7 @@ gpu_options = (
         "--gpu", "gpu_names", multiple=True, metavar="NAME",
         help="A graphics card of the catalogue: rtx-3090 or 2xrtx-3090 (may be repeated).",
     ),
-    _option("--vram", "SIZE", parse=parse_capacity, help="Memory of each card in GiB; alone, of a nameless one."),
+    _option("--vram", "SIZE", parse=parse_capacity, help="GiB of each card; alone, a nameless card."),
     click.option("--no-gpu", is_flag=True, help="Plan for the CPU and its RAM only."),
 )  # fmt: skip
 disk_option = _option(

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fitcheck.render.plain import plain_table
-from fitcheck.schema.plan import Fits, FormatPlan, Plan, TokenRate
+from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
 from fitcheck.units import GB, GIB, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
 
@@ -29,6 +29,8 @@ def print_plan(plan: Plan, file: TextIO) -> None:
         console.print(Text(line, style="dim"))
     console.print()
     console.print(Text(plan.verdict, style="bold"))
+    if (best := _best(plan)) and _asks_for_flags(plan):
+        console.print(_flags_line(best), soft_wrap=True)
 
 
 def _model_line(plan: Plan) -> Text:
@@ -47,41 +49,63 @@ def _machine_line(plan: Plan) -> str:
     machine = plan.machine
     changed = f"with {', '.join(machine.overrides)} as given; " if machine.overrides else ""
     memory = gib(machine.usable_bytes + machine.reserve_bytes)
+    cards = "".join(f"; {card.name} with {gib(card.memory_bytes)}" for card in machine.cards)
     reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
     return (
         f"{machine.name}, {changed}{memory}, of which {gib(machine.reserve_bytes)} stay with the system; "
-        f"reads {reads} ({machine.bandwidth_basis})"
+        f"reads {reads} ({machine.bandwidth_basis}){cards if machine.ram_bytes else ''}"
     )
 
 
 def _request_line(plan: Plan) -> str:
     request = plan.request
     cache = gib(max(row.kv_bytes for row in plan.plans), 2)
-    return f"context {tokens(request.context or 0)}, {request.kv_type} cache of {cache}"
+    each = tokens((request.context or 0) // request.slots)
+    slots = f" in {request.slots} slots of {each}" if request.slots > 1 else ""
+    return f"context {tokens(request.context or 0)}{slots}, {request.kv_type} cache of {cache}"
 
 
 def _table(plan: Plan) -> Table:
     table = plain_table()
+    placed = _placed(plan)
     table.add_column("format")
-    for heading in ("bits", "file GB", "total GiB", "fits", "longest", "tokens/s"):
+    # Beside a GPU the layers on it take the room of the file's figures: eighty columns hold no more.
+    first = ("gpu layers",) if placed else ("bits", "file GB")
+    for heading in (*first, "total GiB", "fits", "longest", "tokens/s"):
         table.add_column(heading, justify="right")
     table.add_column("bound by")
     for row in plan.plans:
-        table.add_row(*_cells(row), style="bold" if row.format == plan.best else "")
+        table.add_row(*_cells(row, placed), style="bold" if row.format == plan.best else "")
     return table
 
 
-def _cells(row: FormatPlan) -> list[str | Text]:
+def _placed(plan: Plan) -> bool:
+    """Whether cards and RAM share the work in any row, so that where layers lie is a question."""
+    return bool(plan.machine.cards) and plan.machine.ram_bytes is not None
+
+
+def _layers(place: Placement | None) -> str:
+    """``37/49``, and with how many layers' experts in RAM: ``49/49 e12``."""
+    if place is None:
+        return _UNKNOWN
+    experts = f" e{place.cpu_moe_layers}" if place.cpu_moe_layers else ""
+    return f"{place.gpu_layers}/{place.layers_total}{experts}"
+
+
+def _cells(row: FormatPlan, placed: bool) -> list[str | Text]:
     return [
         f"{row.format}{' *' if row.needs_native_training else ''}",
-        f"{row.bits_per_weight:.2f}",
-        f"{row.weights_bytes / GB:.2f}",
+        *([_layers(row.placement)] if placed else _file(row)),
         f"{row.total_bytes / GIB:.1f}",
         Text(row.fits, style=_COLOUR[row.fits]),
         tokens(row.max_context) if row.max_context else _UNKNOWN,
         _speed(row.decode_tokens_per_s),
         row.decode_bound or _UNKNOWN,
     ]
+
+
+def _file(row: FormatPlan) -> list[str]:
+    return [f"{row.bits_per_weight:.2f}", f"{row.weights_bytes / GB:.2f}"]
 
 
 def _speed(speed: TokenRate | None) -> str:
@@ -95,4 +119,36 @@ def _footnotes(plan: Plan) -> list[str]:
     bases = sorted({row.speed_basis for row in plan.plans if row.speed_basis})
     if bases:
         notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")
+    if any(row.decode_bound == "disk" for row in plan.plans):
+        notes.append("bound by disk: weights that don't fit are read again for each token")
+    if any(row.placement and row.placement.cpu_moe_layers for row in plan.plans):
+        notes.append("e12: the experts of 12 layers stay in RAM")
+    if (best := _best(plan)) is not None:
+        notes += [*_uses(plan, best), *best.notes]
     return notes
+
+
+def _best(plan: Plan) -> FormatPlan | None:
+    return next((row for row in plan.plans if row.format == plan.best), None)
+
+
+def _uses(plan: Plan, best: FormatPlan) -> list[str]:
+    """What the best row takes of each device, where there are several."""
+    if not _placed(plan) or best.placement is None:
+        return []
+    told = (
+        f"{use.name} {gib(use.need_bytes)}" + (f" of {gib(use.usable_bytes)}" if use.usable_bytes else "")
+        for use in best.placement.devices
+    )
+    return [f"{best.format} takes: {', '.join(told)}"]
+
+
+def _asks_for_flags(plan: Plan) -> bool:
+    """Whether what is planned for needs saying to the engine."""
+    asked = plan.request
+    return bool(plan.machine.gpus) or not asked.mmap or not asked.repack
+
+
+def _flags_line(row: FormatPlan) -> str:
+    flags = " ".join(row.placement.flags) if row.placement else ""
+    return f"{row.engine}: {flags}" if flags else ""

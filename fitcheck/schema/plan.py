@@ -142,6 +142,15 @@ class FormatPlan:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A graphics card with memory of its own, as plans are judged against it."""
+
+    name: str
+    memory_bytes: int
+    usable_bytes: int
+
+
+@dataclass(frozen=True)
 class MachineSummary:
     """The machine as it was planned for: probed or imagined, overrides applied."""
 
@@ -158,6 +167,7 @@ class MachineSummary:
     gpus: tuple[Gpu, ...]
     overrides: tuple[str, ...]
     notes: tuple[str, ...]
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True)
