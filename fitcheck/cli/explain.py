@@ -1,11 +1,24 @@
 """fitcheck explain MODEL --format F: where the bytes come from."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from fitcheck.cli.options import context_option, json_option, kv_type_option, slots_option, ubatch_option
+from fitcheck.cli.options import (
+    context_option,
+    json_option,
+    kv_type_option,
+    machine_from,
+    machine_options,
+    placement_options,
+    slots_option,
+    ubatch_option,
+)
+from fitcheck.schema.explanation import Explanation
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
 
 
 @click.command()
@@ -17,20 +30,34 @@ from fitcheck.cli.options import context_option, json_option, kv_type_option, sl
 @kv_type_option
 @ubatch_option
 @slots_option
+@machine_options
+@placement_options
 @json_option
 def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     """Derive MODEL's memory line by line, each with its rule and source.
 
-    The lines add up to the total that a plan shows.
+    The lines add up to the total that a plan shows. Below them the same by
+    device, on this machine or another, and what comes before the first token.
     """
     from fitcheck.footprint.explain import explain  # noqa: PLC0415
     from fitcheck.planner import context_for  # noqa: PLC0415
-    from fitcheck.schema.request import Request  # noqa: PLC0415
     from fitcheck.sources.resolve import resolve  # noqa: PLC0415
 
     found = resolve(model).model
-    request = Request(**options)
+    request = Request(
+        context=options["context"],
+        kv_type=options["kv_type"],
+        ubatch=options["ubatch"],
+        slots=options["slots"],
+        threads=options["threads"],
+        reserve_bytes=options["reserve"],
+        gpu_layers=options["gpu_layers"],
+        cpu_moe_layers=options["cpu_moe_layers"],
+        mmap=not options["no_mmap"],
+        repack=not options["no_repack"],
+    )
     answer = explain(found, format_name, request, context_for(found, request))
+    answer = _on_devices(answer, found, request, options)
     if as_json:
         from fitcheck.render.json import explanation_json  # noqa: PLC0415
 
@@ -40,3 +67,19 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
 
         print_explanation(answer, sys.stdout)
     return 0
+
+
+def _on_devices(answer: Explanation, model: Model, request: Request, options: dict[str, Any]) -> Explanation:
+    """With what lies on which device, by the plan for the machine."""
+    from fitcheck.planner import plan  # noqa: PLC0415
+    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
+
+    asked = replace(request, formats=(answer.format,))
+    (row,) = plan(model, machine_from(options), asked, load_engines()).plans
+    return replace(
+        answer,
+        memory=row.memory,
+        peak_bytes=row.peak_bytes,
+        placement=row.placement,
+        conversions=row.conversions,
+    )

@@ -131,6 +131,17 @@ def test_ternary_formats_say_what_they_need() -> None:
         ("70b", "--memory", "5600"),
         ("70b", "--kv-type", "q3_0"),
         ("70b", "--nonsense"),
+        ("70b", "--vram", "0"),
+        ("70b", "--gpu", "abacus"),
+        ("70b", "--gpu", "epyc-9654"),
+        ("70b", "--gpu", "0x rtx-3090"),
+        ("70b", "--gpu", "rtx-3090", "--no-gpu"),
+        ("70b", "--gpu", "rtx-3090", "-ngl", "82"),
+        ("70b", "--gpu", "rtx-3090", "-ngl", "-1"),
+        ("70b", "--gpu", "rtx-3090", "--n-cpu-moe", "81"),
+        ("70b", "--no-gpu", "-ngl", "4"),
+        ("70b", "--machine", "apple-m3", "--vram", "24G"),
+        ("70b", "--disk", "0"),
         ("",),
         ("plan",),
     ],
@@ -218,3 +229,49 @@ def test_an_answer_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_card_beside_ram_gets_layers_and_flags() -> None:
+    code, plan = answer("70b", "--ram", "64G", "--gpu", "rtx-3090", "--format", "Q4_K_M")
+    assert code == 0
+    place = row(plan, "Q4_K_M")["placement"]
+    assert 0 < place["gpu_layers"] < place["layers_total"] == 81
+    assert f"-ngl {place['gpu_layers']}" in place["flags"]
+    assert [use["kind"] for use in place["devices"]] == ["gpu", "ram"]
+    assert f"{place['gpu_layers']} of 81 layers on the GPU" in plan["verdict"]
+    _, forced = answer("70b", "--ram", "64G", "--gpu", "rtx-3090", "--format", "Q4_K_M", "-ngl", "20")
+    assert row(forced, "Q4_K_M")["placement"]["gpu_layers"] == 20
+
+
+def test_vram_alone_is_a_card_without_a_name() -> None:
+    _, plan = answer("8b", "--ram", "16G", "--vram", "24G", "--format", "Q8_0")
+    assert plan["machine"]["gpus"][0]["vram_bytes"] == 24 * 2**30
+    assert row(plan, "Q8_0")["speed_basis"] == "assumed"
+    _, two = answer("8b", "--ram", "16G", "--gpu", "2xrtx-3090", "--vram", "12G", "--format", "Q8_0")
+    assert [gpu["vram_bytes"] for gpu in two["machine"]["gpus"]] == [12 * 2**30] * 2
+
+
+def test_the_table_beside_a_card_fits_a_terminal() -> None:
+    done = run("qwen3-30b-a3b", "--ram", "32G", "--gpu", "rtx-3060-12gb")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert all(len(line.rstrip()) <= 80 for line in lines[:-1])
+    assert "gpu layers" in done.stdout
+    assert lines[-1].startswith("llama.cpp: -ngl 49 --n-cpu-moe ")
+
+
+def test_beyond_ram_the_disk_is_said() -> None:
+    code, plan = answer("70b", "--ram", "16G", "--disk", "7")
+    assert code == 1
+    assert row(plan, "Q4_K_M")["decode_bound"] == "disk"
+    assert "From the disk" in plan["verdict"]
+    slower = row(answer("70b", "--ram", "16G", "--disk", "1")[1], "Q4_K_M")["decode_tokens_per_s"]
+    assert slower["expected"] < row(plan, "Q4_K_M")["decode_tokens_per_s"]["expected"]
+
+
+def test_an_explanation_by_device_adds_up() -> None:
+    _, told = answer("explain", "70b", "--ram", "64G", "--gpu", "rtx-3090")
+    _, plan = answer("70b", "--ram", "64G", "--gpu", "rtx-3090", "--format", "Q4_K_M")
+    assert told["memory"] == plan["plans"][0]["memory"]
+    assert sum(item["bytes"] for item in told["memory"]) == told["peak_bytes"]
+    assert {item["device"] for item in told["memory"]} == {"ram", "NVIDIA GeForce RTX 3090"}

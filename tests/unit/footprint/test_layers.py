@@ -1,0 +1,49 @@
+"""Bytes by layer are the same bytes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitcheck.footprint.assignment import weights_bytes
+from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
+from fitcheck.footprint.layers import by_layer, cache_by_layer, experts_of
+from fitcheck.footprint.memory import Choices
+from fitcheck.footprint.mixes import FORMATS
+from fitcheck.schema.model import Model
+from fitcheck.sources.catalog import load_model
+from fitcheck.speed.attention import products
+
+MODELS = st.from_type(Model)
+
+
+@given(MODELS, st.sampled_from(sorted(FORMATS)))
+def test_layers_tables_and_output_are_the_file(model: Model, form: str) -> None:
+    weights = by_layer(model, form)
+    inside = weights.dense[-1] + weights.experts[-1]
+    assert inside + weights.tables - weights.copied == weights_bytes(model, form)
+    assert experts_of(model, form)[0] == weights.experts[-1]
+    assert list(weights.dense) == sorted(weights.dense)
+
+
+@given(MODELS, st.integers(1, 40_000), st.integers(1, 4), st.sampled_from(("on", "off")))
+def test_layers_caches_are_the_cache(model: Model, context: int, slots: int, flash: str) -> None:
+    sums = cache_by_layer(model, context, Choices("f16", slots, 512, flash))  # type: ignore[arg-type]
+    whole = kv_bytes(model, context, slots=slots, flash_attention=flash)  # type: ignore[arg-type]
+    assert sums[-1] == whole
+    assert len(sums) == by_layer(model, "F16").layers + 1
+
+
+@given(MODELS, st.integers(0, 10_000), st.data())
+def test_reads_of_spans_add_up(model: Model, depth: int, data: st.DataObject) -> None:
+    layers = len(model.layers)
+    cut = data.draw(st.integers(0, layers))
+    parts = (range(cut), range(cut, layers))
+    assert sum(kv_read_bytes(model, depth, "f16", part) for part in parts) == kv_read_bytes(model, depth)
+    assert sum(products(model, depth, 256, part) for part in parts) == products(model, depth, 256)
+
+
+def test_better_types_lie_in_the_layers_the_mix_says() -> None:
+    """Q4_K_M gives the first and last eighth of 32 layers a Q6_K ffn_down, and every third between."""
+    weights = by_layer(load_model("llama-3.1-8b"), "Q4_K_M")
+    sizes = [b - a for a, b in zip(weights.dense, weights.dense[1:], strict=False)][:32]
+    large = {n for n, size in enumerate(sizes) if size == max(sizes)}
+    assert large == {*range(4), 6, 9, 12, 15, 18, 21, 24, 27, *range(28, 32)}
