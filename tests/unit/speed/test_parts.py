@@ -156,8 +156,10 @@ def test_a_measured_machine_reads_as_its_pages_and_threads_did() -> None:
 def test_a_bandwidth_given_by_hand_is_taken_as_it_is() -> None:
     machine = replace(BARE, bandwidth_bytes_per_s=60e9, overrides=("bandwidth",))
     card = Gpu("card", 8 << 30, 900e9)
-    for found in (read_bandwidth(machine, 1, "4k"), gpu_bandwidth(machine, card)):
+    alone = replace(machine, ram_bytes=None)
+    for found in (read_bandwidth(machine, 1, "4k"), gpu_bandwidth(alone, card)):
         assert (found.bytes_per_s, found.limit_bytes_per_s) == (60e9, 60e9)
+    assert gpu_bandwidth(machine, card).bytes_per_s == 900e9  # what was typed is the RAM's
 
 
 def test_a_card_of_unknown_bandwidth_is_assumed() -> None:
