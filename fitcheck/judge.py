@@ -1,13 +1,15 @@
 """One format judged: where it lies best, whether it fits, and how fast it runs there."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from fitcheck.budget import Budget
 from fitcheck.flags import flags_of
 from fitcheck.footprint.conversion import conversions
 from fitcheck.footprint.layers import ByLayer, by_layer, by_layer_of_file
-from fitcheck.footprint.memory import footprint
+from fitcheck.footprint.memory import footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import repacked_bytes
 from fitcheck.footprint.residence import items_in_one
@@ -18,9 +20,10 @@ from fitcheck.placement import Engines, Spreader, Way
 from fitcheck.schema.engine import OWN_ENGINE, Device, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import DeviceUse, Fits, FormatPlan, MemoryItem, Placement
+from fitcheck.schema.plan import Conversion, DeviceUse, Fits, FormatPlan, MemoryItem, Placement
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode
+from fitcheck.units import gib
 from fitcheck.verdict import quality_note, why
 
 # Below this share of the memory a fit is tight: the allocator's slack, a second
@@ -43,70 +46,94 @@ class Judge:
         """The row of a format, in the fastest way that fits, else in the one that comes nearest."""
         engines = self._engines(stored)
         if engines is None:
-            return _noted(self._row(stored, self._anyhow(stored), None), self._no_engine(stored))
+            return self._unrun(stored, self._no_engine(stored))
         spreader = self._spreader(stored, engines)
         ways = list(spreader.ways(self.context))
         if not ways:
-            where = "a GPU" if engines.cpu is None else "a CPU"
-            return _noted(self._row(stored, self._anyhow(stored), None), f"{engines.name} needs {where}")
+            return self._unrun(stored, f"{engines.name} needs {'a GPU' if engines.cpu is None else 'a CPU'}")
         speeds = Speeds(self.model, stored, self.machine, engines, self.request)
-        return self._judged(stored, spreader, ways, speeds)
-
-    def _judged(self, stored: Stored, spreader: Spreader, ways: list[Way], speeds: Speeds) -> FormatPlan:
-        """The row with its speed, from the disk where nothing fits but could be mapped."""
         if fitting := [way for way in ways if way.fits]:
-            best = fitting[0] if self.budget.unified else max(fitting, key=speeds.expected)
-            decoder = speeds.decoder(best)
-            decode: Decode | None = decoder.at(self.request.depth)
-            curve = decoder.curve(self.context)
-        else:
-            nearest = max(ways, key=lambda way: way.headroom_bytes)
-            mapped = [way for way in ways if self._mapped(spreader.engines) and _short_of_ram_only(way)]
-            best = max(mapped, key=speeds.expected, default=nearest)
-            decode, curve = speeds.from_disk(best) if mapped else None, ()
-        row = self._row(stored, best, spreader)
-        if spreader.engines.name == OWN_ENGINE:
-            row = _noted(row, "fitcheck's own packing, for measuring: no engine loads it")
-        if decode is None:
-            return row
-        return replace(
-            row,
-            decode_tokens_per_s=decode.tokens_per_s,
-            decode_bound=decode.bound,
-            speed_basis=decode.basis,
-            decode_curve=curve,
+            best = self._fastest(fitting, speeds)
+            return self._row(stored, best, spreader, speeds.decoder(best).at(self.request.depth), speeds)
+        mapped = [way for way in ways if self._mapped(engines) and _short_of_ram_only(way)]
+        if mapped:
+            best = self._fastest(mapped, speeds)
+            return self._row(stored, best, spreader, speeds.from_disk(best), None)
+        return self._row(stored, max(ways, key=lambda way: way.headroom_bytes), spreader, None, None)
+
+    def _fastest(self, ways: list[Way], speeds: Speeds) -> Way:
+        """On unified memory the GPU's, which comes first: it leaves the cores to others."""
+        if self.budget.unified or len(ways) == 1:
+            return ways[0]
+        return max(ways, key=speeds.expected)
+
+    def _row(
+        self, stored: Stored, way: Way, spreader: Spreader, decode: Decode | None, speeds: Speeds | None
+    ) -> FormatPlan:
+        """A format in one way, with its speed where it is known; ``speeds`` draws the curve."""
+        engines, place = spreader.engines, self._placement(way, spreader.engines)
+        memory = self._items(stored, way, engines)
+        own = engines.name == OWN_ENGINE
+        return FormatPlan(
+            **self._common(stored, way, memory, place, spreader.longest()),
+            engine=engines.name,
+            notes=(*stored.notes, *((_OWN,) if own else ()), *self._too_large_to_make(stored, engines)),
+            placement=place,
+            conversions=self._conversions(stored, engines),
+            decode_tokens_per_s=decode.tokens_per_s if decode else None,
+            decode_bound=decode.bound if decode else None,
+            speed_basis=decode.basis if decode else None,
+            decode_curve=speeds.decoder(way).curve(self.context) if speeds else (),
         )
 
-    def _row(self, stored: Stored, way: Way, spreader: Spreader | None) -> FormatPlan:
-        engines = spreader.engines if spreader else None
-        memory = self._items(stored, way, engines)
-        fits, longest = self._fits(way), self._longest(stored, spreader)
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context)
-        place = self._placement(way, engines)
-        total = sum(item.bytes for item in memory if item.resident)
+    def _unrun(self, stored: Stored, note: str) -> FormatPlan:
+        """The row of a format that no engine runs here: its bytes, all in the main memory."""
+        need = footprint(self.model, stored.weights_bytes, self.request, self.context).total_bytes
+        pool = self.budget.main
+        way = Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu=pool.kind != "ram")
+        longest = max_context(self.model, stored.weights_bytes, self.request, pool.usable_bytes)
         return FormatPlan(
-            format=stored.format,
-            engine=engines.name if engines else stored.engines[0],
-            bits_per_weight=8 * stored.weights_bytes / parameters(self.model),
-            weights_bytes=stored.weights_bytes,
-            kv_bytes=need.kv_bytes,
-            compute_bytes=sum(i.bytes for i in memory if i.what in ("compute buffer", "output buffer")),
-            runtime_bytes=need.runtime_bytes,
-            total_bytes=total,
-            fits=fits,
-            headroom_bytes=way.headroom_bytes,
-            max_context=longest,
-            why=why(fits, way.headroom_bytes, longest, stored.weights_bytes, place),
-            needs_native_training=stored.ternary and not self.model.trained_ternary,
-            quality_note=quality_note(stored.ternary, self.model),
-            notes=stored.notes,
-            peak_bytes=sum(item.bytes for item in memory),
-            memory=memory,
-            placement=place if engines else None,
-            conversions=conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
-            if engines and not stored.file
-            else (),
+            **self._common(stored, way, self._items(stored, way, None), self._placement(way, None), longest),
+            engine=stored.engines[0],
+            notes=(*stored.notes, note),
         )
+
+    def _common(
+        self, stored: Stored, way: Way, memory: tuple[MemoryItem, ...], place: Placement, longest: int
+    ) -> dict[str, Any]:
+        """The fields that any row has, whether an engine runs it or not."""
+        need = footprint(self.model, stored.weights_bytes, self.request, self.context)
+        fits = self._fits(way)
+        return {
+            "format": stored.format,
+            "bits_per_weight": 8 * stored.weights_bytes / parameters(self.model),
+            "weights_bytes": stored.weights_bytes,
+            "kv_bytes": need.kv_bytes,
+            "compute_bytes": sum(item.bytes for item in memory if item.what.endswith(" buffer")),
+            "runtime_bytes": need.runtime_bytes,
+            "total_bytes": sum(item.bytes for item in memory if item.resident),
+            "peak_bytes": sum(item.bytes for item in memory),
+            "memory": memory,
+            "fits": fits,
+            "headroom_bytes": way.headroom_bytes,
+            "max_context": longest,
+            "why": why(fits, way.headroom_bytes, longest, stored.weights_bytes, place),
+            "needs_native_training": stored.ternary and not self.model.trained_ternary,
+            "quality_note": quality_note(stored.ternary, self.model),
+        }
+
+    def _conversions(self, stored: Stored, engines: Engines) -> tuple[Conversion, ...]:
+        """What making the format takes; a file is made already."""
+        if stored.file:
+            return ()
+        return conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
+
+    def _too_large_to_make(self, stored: Stored, engines: Engines) -> Iterator[str]:
+        """Steps that need more memory than the machine has."""
+        ram = self.machine.ram_bytes
+        for step in self._conversions(stored, engines):
+            if ram is not None and step.ram_bytes is not None and step.ram_bytes > ram:
+                yield f"{step.step} takes {gib(step.ram_bytes)} of RAM, more than there is"
 
     def _items(self, stored: Stored, way: Way, engines: Engines | None) -> tuple[MemoryItem, ...]:
         mapped = engines is not None and self._mapped(engines)
@@ -152,17 +179,6 @@ class Judge:
         memory = next(p.memory_bytes for p in pools if p and (p.name, p.kind) == (use.name, use.kind))
         return use.usable_bytes - use.need_bytes < TIGHT_SHARE * memory
 
-    def _longest(self, stored: Stored, spreader: Spreader | None) -> int:
-        if spreader is None:
-            spreader = self._spreader(stored, _ANY_ENGINE)
-        return spreader.longest()
-
-    def _anyhow(self, stored: Stored) -> Way:
-        """All in the main memory, as if an engine did it."""
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context).total_bytes
-        pool = self.budget.main
-        return Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu=pool.kind != "ram")
-
     def _spreader(self, stored: Stored, engines: Engines) -> Spreader:
         def layers() -> ByLayer:
             if stored.file:
@@ -181,11 +197,14 @@ class Judge:
 
     def _profile(self, name: str, device: Device) -> Engine | None:
         """The engine on this kind of device, where the machine has one that it is made for."""
-        there = self.budget.ram if device == "cpu" else self.budget.cards or self.budget.unified
-        if not there:
-            return None
-        profiles = (e for e in self.engines if (e.name, e.device) == (name, device))
-        return next((engine for engine in profiles if device == "cpu" or self._made_for(engine)), None)
+        return self._usable.get((name, device))
+
+    @cached_property
+    def _usable(self) -> dict[tuple[str, Device], Engine]:
+        gpu = bool(self.budget.cards or self.budget.unified)
+        there = {"cpu": self.budget.ram is not None, "gpu": gpu}
+        usable = (e for e in self.engines if there[e.device] and (e.device == "cpu" or self._made_for(e)))
+        return {(engine.name, engine.device): engine for engine in usable}
 
     def _made_for(self, engine: Engine) -> bool:
         names = [gpu.name.lower() for gpu in self.machine.gpus]
@@ -208,13 +227,7 @@ class Judge:
         return self._refusal(stored) or f"no measured speed of {stored.engines[0]} on {device}"
 
 
-_PLAIN = Engine("", "", "cpu", "4k", 1.0, 0.0)
-_ANY_ENGINE = Engines(_PLAIN, replace(_PLAIN, device="gpu"))
-"""Where no engine is known, an engine that does what memory allows."""
-
-
-def _noted(row: FormatPlan, note: str) -> FormatPlan:
-    return replace(row, notes=(*row.notes, note))
+_OWN = "fitcheck's own packing, for measuring: no engine loads it"
 
 
 def _short_of_ram_only(way: Way) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup
@@ -48,30 +48,34 @@ class Cost(NamedTuple):
     engine: Engine
 
 
-class Steps(Protocol):
-    """Anything that takes a decode step: one device, or several in turn."""
+class Steps:
+    """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    def costs(self, depth: int) -> tuple[Cost, ...]: ...
+    def costs(self, depth: int) -> tuple[Cost, ...]:
+        """Of each device, with ``depth`` tokens in the cache."""
+        raise NotImplementedError
 
-
-class _Answers:
-    """Tokens per second, from the sum of what the devices cost."""
-
-    def at(self: Steps, depth: int) -> Decode:
+    def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
-        return _decode(self.costs(depth))
+        if depth not in self._answers:
+            self._answers[depth] = _decode(self.costs(depth))
+        return self._answers[depth]
 
-    def curve(self: Steps, context: int) -> tuple[CurvePoint, ...]:
+    def curve(self, context: int) -> tuple[CurvePoint, ...]:
         """Decode speed at the start, at half and at the full context."""
         points = []
         for depth in (0, context // 2, context):
-            rate = _decode(self.costs(depth)).tokens_per_s
+            rate = self.at(depth).tokens_per_s
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
 
+    @cached_property
+    def _answers(self) -> dict[int, Decode]:
+        return {}
+
 
 @dataclass(frozen=True)
-class Decoder(_Answers):
+class Decoder(Steps):
     """A model in one format on one engine and machine, or some layers of it on one device."""
 
     model: Model
@@ -155,7 +159,7 @@ HANDOVER_S = 2e-5
 
 
 @dataclass(frozen=True)
-class SplitDecoder(_Answers):
+class SplitDecoder(Steps):
     """Layers on several devices: each token passes through all of them, so that times add."""
 
     parts: tuple[Decoder, ...]
@@ -169,13 +173,16 @@ class SplitDecoder(_Answers):
 
 def _decode(costs: Sequence[Cost]) -> Decode:
     """The answer from all devices' costs; it rests on the weakest figure of any."""
-    step, least_s = costs[0].step, costs[0].least_s
-    for cost in costs[1:]:
+    first, *rest = costs
+    step, least_s, basis, engine = first
+    spread = residual(engine, basis)
+    low, high = spread.low, spread.high
+    if rest:
+        basis = weakest(cost.basis for cost in costs)
+        spreads = [residual(cost.engine, basis) for cost in costs]
+        low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
+    for cost in rest:
         step, least_s = step + cost.step, least_s + cost.least_s
-    basis = weakest(cost.basis for cost in costs)
-    engines = {cost.engine.name + cost.engine.device: cost.engine for cost in costs}
-    spreads = [residual(engine, basis) for engine in engines.values()]
-    low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     return Decode(_interval(1 / step.seconds, 1 / least_s, low, high), step.bound, basis)
 
 
