@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.engine import Device
@@ -28,8 +28,7 @@ GPU_RESERVE = 1 * GIB
 _MAC_SMALL = 36 * GIB
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """One device's memory; a model may use what the reserve leaves."""
 
     name: str  # RAM, or the GPU's name

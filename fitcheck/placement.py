@@ -8,7 +8,9 @@ proportion to their memory, RAM the first ones and the embedding table.
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 from fitcheck.budget import Budget, Pool
 from fitcheck.footprint.kv_cache import CELL_PADDING
@@ -21,8 +23,7 @@ from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Engines:
+class Engines(NamedTuple):
     """The profiles of one engine that this machine can use."""
 
     cpu: Engine | None
@@ -40,7 +41,7 @@ class Engines:
         return self.any.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Way:
     """One way to run a model: what lies where, and how much room it leaves."""
 
@@ -59,7 +60,7 @@ class Way:
         """Layers on cards whose experts lie in RAM."""
         return max(0, self.spread.experts.stop - self.spread.ram.stop) if self.spread else 0
 
-    @property
+    @cached_property
     def headroom_bytes(self) -> int:
         """Of the fullest device whose memory is known."""
         rooms = [use.usable_bytes - use.need_bytes for use in self.devices if use.usable_bytes is not None]
@@ -70,8 +71,7 @@ class Way:
         return self.headroom_bytes >= 0
 
 
-@dataclass(frozen=True, slots=True)
-class Spreader:
+class Spreader(NamedTuple):
     """A format's weights and the devices they may lie on."""
 
     model: Model

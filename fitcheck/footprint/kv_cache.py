@@ -105,6 +105,7 @@ def state_bytes(model: Model, slots: int = 1) -> int:
     return 4 * layout(model).state_elements * slots
 
 
+@lru_cache(maxsize=4096)
 def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16", layers: range | None = None) -> int:
     """Bytes of cache and state that one decode step reads with ``depth`` tokens in the cache.
 

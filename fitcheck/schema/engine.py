@@ -1,7 +1,7 @@
 """An Engine: what a program that runs models was measured to do with a machine."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fitcheck.schema.machine import Basis, Pages
 
@@ -54,8 +54,7 @@ class Residual:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConversionStep:
+class ConversionStep(NamedTuple):
     """What a step before the first token takes, in times of the sizes it handles.
 
     The weights in 16 bits are ``source``, in the format asked for ``target``;
@@ -74,8 +73,7 @@ class ConversionStep:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineMemory:
+class EngineMemory(NamedTuple):
     """How an engine keeps weights, and what it may take of a device."""
 
     mapped: bool = False  # weights are pages of the file, unless a device can't
@@ -86,6 +84,9 @@ class EngineMemory:
     flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
     conversions: tuple[ConversionStep, ...] = ()
     source: str = ""
+
+
+NO_RULES = EngineMemory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +110,5 @@ class Engine:
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True
-    memory: EngineMemory = EngineMemory()
+    memory: EngineMemory = NO_RULES
     base: str | None = None  # the engine whose code it runs, and whose formats

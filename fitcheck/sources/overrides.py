@@ -9,7 +9,6 @@ from typing import Any
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.machine import Gpu, Machine, Storage
-from fitcheck.sources.machines import find_machine
 
 # A DDR channel is 64 bits wide; LPDDR's narrower ones are counted by sellers in the same unit.
 CHANNEL_BYTES = 8
@@ -54,6 +53,8 @@ def parse_bus(text: str) -> Bus:
 
 def parse_cards(text: str) -> tuple[Gpu, ...]:
     """``rtx-3090``, ``2x RTX 3090``: graphics cards of the catalogue. Raises BadInput or UnknownName."""
+    from fitcheck.sources.machines import find_machine  # noqa: PLC0415 (most ask for no card)
+
     match = _CARDS.fullmatch(text.strip())
     count, name = (match[1], match[2]) if match else (None, text)
     card = find_machine(name)

@@ -33,6 +33,14 @@ def parts_of(plan: Plan, row: FormatPlan) -> tuple[Part, ...]:
     )
 
 
+def _memory_of(plan: Plan) -> int:
+    """All memory there is; beside RAM, what cards leave to a model."""
+    machine = plan.machine
+    if machine.ram_bytes is None and machine.cards:
+        return sum(card.memory_bytes for card in machine.cards)
+    return machine.usable_bytes + machine.reserve_bytes + sum(card.usable_bytes for card in machine.cards)
+
+
 class MemoryBar(Widget, can_focus=True):
     """A stacked bar with its legend. Arrows pick a part, Enter explains it."""
 
@@ -62,7 +70,7 @@ class MemoryBar(Widget, can_focus=True):
     def show(self, plan: Plan, row: FormatPlan) -> None:
         before = len(self._legend(self.size.width))
         self._parts = parts_of(plan, row)
-        self._memory = plan.machine.usable_bytes + plan.machine.reserve_bytes
+        self._memory = _memory_of(plan)
         self._taken = sum(part.bytes for part in self._parts)
         self.border_title = self._title(row.format)
         self.refresh(layout=len(self._legend(self.size.width)) != before)
