@@ -19,7 +19,7 @@ from fitcheck.footprint.mechanisms import Cache, Mechanism, describe
 from fitcheck.footprint.memory import Choices, ReadGroup
 from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
-from fitcheck.schema.weights import FileWeights
+from fitcheck.schema.weights import FileWeights, WeightGroup
 
 _STACKED = "_exps."  # the names that --n-cpu-moe moves: LLM_FFN_EXPS_REGEX in common/common.h
 
@@ -130,30 +130,29 @@ def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) 
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
-    """A real file's weights, spread evenly over its layers: its groups are sums over all of them."""
+    """A real file's weights: bytes by its own layers, reads spread evenly, as its groups are sums over all.
+
+    Where its layers are unknown or others than the model's, bytes are spread evenly too.
+    """
     layers = layout(model).facts.layers_in_file
-    every = tuple(range(layers))
-    inside = [group for group in weights.groups if group.part not in ("embedding", "output")]
-    placed = tuple(
-        Placed(
-            group.type,
-            every,
-            group.part == "experts" and group.bytes_read < group.bytes,
-            -(-group.bytes // layers),
-            -(-group.bytes_read // layers),
-            group.weights_read // layers,
-            group.tensors // layers if group.part not in ("norm", "prediction") else 0,
-        )
-        for group in inside
-    )
     tables = [group for group in weights.groups if group.part == "embedding"]
     outputs = [group for group in weights.groups if group.part == "output"]
     tied = [group for group in tables if group.bytes_read > group.bytes // 2]
+    placed = tuple(
+        _evenly(group, layers) for group in weights.groups if group.part not in ("embedding", "output")
+    )
     copied = sum(group.bytes for group in tied)
     output = sum(group.bytes for group in outputs) + copied
+    dense, experts = _sums(placed, layers, 0, experts=False), _sums(placed, layers, 0, experts=True)
+    if len(weights.layers) == layers:
+        inside = sum(map(sum, weights.layers))  # the rest lies outside of layers, as norms behind the last
+        output += weights.tensor_bytes - inside - sum(group.bytes for group in (*tables, *outputs))
+        dense, experts = (
+            tuple(accumulate((*sizes, 0), initial=0)) for sizes in zip(*weights.layers, strict=True)
+        )
     return ByLayer(
-        _sums(placed, layers, output, experts=False),
-        _sums(placed, layers, 0, experts=True),
+        (*dense[:-1], dense[-1] + output),
+        experts,
         placed,
         sum(group.bytes for group in tables),
         output,
@@ -161,6 +160,19 @@ def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
         tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, 0) for g in tables if g not in tied),
         tuple(ReadGroup(g.type, g.bytes_read, g.weights_read, g.tensors) for g in (*outputs, *tied)),
         max((tensors.bytes for tensors in placed), default=0),
+    )
+
+
+def _evenly(group: WeightGroup, layers: int) -> Placed:
+    """A group's tensors as if each layer had the same."""
+    return Placed(
+        group.type,
+        tuple(range(layers)),
+        group.part == "experts" and group.bytes_read < group.bytes,
+        -(-group.bytes // layers),
+        -(-group.bytes_read // layers),
+        group.weights_read // layers,
+        group.tensors // layers if group.part not in ("norm", "prediction") else 0,
     )
 
 

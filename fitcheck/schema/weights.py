@@ -30,3 +30,4 @@ class FileWeights:
     tensor_bytes: int
     file_bytes: int  # with header, vocabulary and padding, all parts together
     notes: tuple[str, ...] = ()
+    layers: tuple[tuple[int, int], ...] = ()  # bytes of each: all but stacked experts, and those; () unknown

@@ -59,6 +59,7 @@ def file_weights(gguf: GgufFile) -> FileWeights:
         tensor_bytes=sum(group.bytes for group in groups),
         file_bytes=gguf.file_bytes,
         notes=gguf.notes,
+        layers=_layers(gguf.tensors),
     )
 
 
@@ -88,6 +89,18 @@ def _grouped(gguf: GgufFile) -> tuple[WeightGroup, ...]:
         for index, amount in enumerate((1, tensor.weights, tensor.bytes, *read.of(tensor, part))):
             totals[index] += amount
     return tuple(WeightGroup(type_, part, *totals) for (type_, part), totals in found.items())
+
+
+def _layers(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Bytes by layer; none where the layers' numbers have gaps, as no engine takes such a file."""
+    found: dict[int, list[int]] = {}
+    for tensor in tensors:
+        if block := BLOCK.fullmatch(tensor.name):
+            sizes = found.setdefault(int(block[1]), [0, 0])
+            sizes["_exps." in block[2]] += tensor.bytes
+    if set(found) != set(range(len(found))):
+        return ()
+    return tuple((found[layer][0], found[layer][1]) for layer in range(len(found)))
 
 
 class _Reads:

@@ -1,15 +1,20 @@
 """Bytes by layer are the same bytes."""
 
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
-from fitcheck.footprint.layers import by_layer, cache_by_layer, experts_of
+from fitcheck.footprint.layers import by_layer, by_layer_of_file, cache_by_layer, experts_of
 from fitcheck.footprint.memory import Choices
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.schema.model import Model
 from fitcheck.sources.catalog import load_model
+from fitcheck.sources.resolve import resolve
 from fitcheck.speed.attention import products
 
 MODELS = st.from_type(Model)
@@ -47,3 +52,16 @@ def test_better_types_lie_in_the_layers_the_mix_says() -> None:
     sizes = [b - a for a, b in zip(weights.dense, weights.dense[1:], strict=False)][:32]
     large = {n for n, size in enumerate(sizes) if size == max(sizes)}
     assert large == {*range(4), 6, 9, 12, 15, 18, 21, 24, 27, *range(28, 32)}
+
+
+def test_a_files_layers_are_its_own(tiny_gguf: Path) -> None:
+    """Not those a mix's rules would give: what the file holds of each layer counts."""
+    found = resolve(str(tiny_gguf))
+    assert found.file
+    weights = by_layer_of_file(found.model, found.file)
+    inside = weights.dense[-1] + weights.experts[-1]
+    assert inside + weights.tables - weights.copied == found.file.tensor_bytes
+    assert [b - a for a, b in pairwise(weights.dense)][:-1] == [dense for dense, _ in found.file.layers]
+    spread = by_layer_of_file(found.model, replace(found.file, layers=()))
+    assert spread.layers == weights.layers == len(found.model.layers) + 1
+    assert spread.dense[-1] + spread.tables - spread.copied >= found.file.tensor_bytes
