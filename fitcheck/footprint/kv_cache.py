@@ -108,18 +108,19 @@ def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16") -> int:
     known = layout(model)
     total = state_bytes(model)
     for cache, layers in known.caches:
-        rows = layers * (depth if cache.window is None else min(depth, cache.window))
+        rows = layers * (depth // cache.ratio if cache.window is None else min(depth, cache.window))
         total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
     return total
 
 
 def cells(cache: Cache, context: int, slots: int, ubatch: int, unified: bool = False) -> int:
     """Cells a layer keeps, all slots together."""
-    parts = 1 if unified else slots
-    whole = pad_context(max(pad_context(context) // parts, 1))
+    whole = pad_context(max(pad_context(context) // (1 if unified else slots), 1))
+    shared = unified and not cache.each_slot
+    parts = 1 if shared else slots
     if cache.window is None:
-        return parts * whole
-    reach = cache.window * (slots if unified else 1) + ubatch
+        return parts * pad_context(-(-whole // cache.ratio))
+    reach = cache.window * (slots if shared else 1) + ubatch
     return parts * pad_context(min(whole, reach))
 
 

@@ -12,8 +12,17 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from fitcheck.footprint import extras
 from fitcheck.footprint.mechanisms import Cache, Mechanism, Scratch, Tensor, describe, matrix, small
-from fitcheck.schema.model import Attention, Experts, GatedDeltaNet, LatentAttention, Layer, Model
+from fitcheck.schema.model import (
+    Attention,
+    CompressedAttention,
+    Experts,
+    GatedDeltaNet,
+    LatentAttention,
+    Layer,
+    Model,
+)
 
 _ATTENTION = (Attention, LatentAttention)
 
@@ -104,7 +113,7 @@ def layout(model: Model) -> Layout:
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
     groups = tuple(_groups(model, [blocks[kind] for kind in order]))
     mechanisms = [mechanism for kind in order for mechanism in described[kind]]
-    caches = Counter(mechanism.cache for mechanism in mechanisms if mechanism.cache is not None)
+    caches = Counter(cache for mechanism in mechanisms for cache in mechanism.caches)
     return Layout(
         groups,
         _facts(model, kinds, groups),
@@ -116,8 +125,8 @@ def layout(model: Model) -> Layout:
 
 
 def _describe(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
-    parts = layer.ffns if layer.mixer is None else (layer.mixer, *layer.ffns)
-    return tuple(describe(part, hidden) for part in parts)
+    mixers = (mixer for mixer in (layer.mixer, layer.beside) if mixer is not None)
+    return tuple(describe(part, hidden) for part in (*mixers, *layer.ffns))
 
 
 def _groups(model: Model, trunk: list[_Block]) -> Iterator[TensorGroup]:
@@ -165,53 +174,47 @@ def _outside(model: Model) -> Iterator[Tensor]:
     yield table if model.tied_embeddings else table._replace(rows_read=1)
     if not model.tied_embeddings:
         yield matrix("output", "output", hidden, vocab)
-    yield small("output_norm.weight", "norm", hidden)
+    if model.output_norm:
+        yield small("output_norm.weight", "norm", hidden, _vectors(model))
     if model.output_bias:
         yield small("output.bias", "output", vocab)
     if model.embedding_norm:
-        yield small("token_embd_norm.weight", "norm", hidden)
-    if model.rope_freqs:
-        yield small("rope_freqs.weight", "other", model.rope_freqs)
-    yield from _per_layer_tables(model)
+        yield small("token_embd_norm.weight", "norm", hidden, _vectors(model))
+    yield from extras.outside(model)
 
 
-def _per_layer_tables(model: Model) -> Iterator[Tensor]:
-    """Gemma's second table; its projection keeps the 16 bits of the source in every mix."""
-    if model.per_layer_embedding is None:
-        return
-    slice_size = model.per_layer_embedding.size
-    width = slice_size * len(model.layers)
-    table = matrix("per_layer_token_embd", "embedding", width, model.per_layer_embedding.vocab_size)
-    yield table._replace(rows_read=1)
-    yield matrix("per_layer_model_proj", "other", model.hidden_size, width)._replace(keep="F16")
-    yield small("per_layer_proj_norm.weight", "norm", slice_size)
+def _vectors(model: Model) -> int:
+    """Of one norm: a scale, and where it also shifts, a bias."""
+    return 2 if model.norm_bias else 1
 
 
 def _block(model: Model, layer: Layer, parts: tuple[Mechanism, ...]) -> _Block:
     """Tensors of one layer with their roles, by name as the quantizer visits them."""
     found = [tensor for part in parts for tensor in part.tensors]
     if layer.norms:
-        found.append(small("norms", "norm", model.hidden_size, layer.norms))
+        found.append(small("norms", "norm", model.hidden_size, layer.norms * _vectors(model)))
     if layer.extra_scalars:
         found.append(small("scalars", "other", layer.extra_scalars))
-    if model.per_layer_embedding is not None:
-        slice_size = model.per_layer_embedding.size
-        found.append(matrix("inp_gate", "other", model.hidden_size, slice_size))
-        found.append(matrix("proj", "other", slice_size, model.hidden_size))
-        found.append(small("post_norm.weight", "norm", model.hidden_size))
+    found += extras.of_layer(model)
     return tuple((tensor, _role(tensor)) for tensor in sorted(found))
 
 
 def _prediction(model: Model) -> _Block:
     """A multi-token-prediction layer: attention and feed-forward like the last, and its own joints."""
     hidden, vocab = model.hidden_size, model.vocab_size
-    mixed = next(layer for layer in reversed(model.layers) if isinstance(layer.mixer, _ATTENTION))
-    fed = next(layer for layer in reversed(model.layers) if layer.ffns)
-    norms = mixed.norms if mixed is fed else mixed.norms + fed.norms
-    block = replace(mixed, ffns=fed.ffns, norms=norms + 3)
+    block = model.prediction or _last_shape(model)
+    block = replace(block, norms=block.norms + 3)
     joints = [matrix("nextn.eh_proj", "other", 2 * hidden, hidden)]
     joints += [matrix("nextn.vocabulary", "other", hidden, vocab)] * model.nextn_vocabularies
     return _block(model, block, _describe(block, hidden)) + tuple((joint, "other") for joint in joints)
+
+
+def _last_shape(model: Model) -> Layer:
+    """The last layer that attends, with the last feed-forward part where layers hold one part each."""
+    mixed = next(layer for layer in reversed(model.layers) if isinstance(layer.mixer, _ATTENTION))
+    fed = next(layer for layer in reversed(model.layers) if layer.ffns)
+    norms = mixed.norms if mixed is fed else mixed.norms + fed.norms
+    return replace(mixed, ffns=fed.ffns, norms=norms)
 
 
 def _facts(model: Model, kinds: Iterable[Layer], groups: tuple[TensorGroup, ...]) -> Facts:
@@ -233,7 +236,9 @@ def _gqa(model: Model, first: object) -> int:
     if isinstance(first, GatedDeltaNet):
         mixers = (layer.mixer for layer in model.layers)
         first = next((mixer for mixer in mixers if isinstance(mixer, Attention)), None)
-    if isinstance(first, LatentAttention):
+    if isinstance(first, LatentAttention) and first.expanded:
+        return 1
+    if isinstance(first, (LatentAttention, CompressedAttention)):
         return first.heads
     return first.heads // first.kv_heads if isinstance(first, Attention) else 0
 
