@@ -152,7 +152,9 @@ def _layers(
     letters = _letters_by_layer(table, mixers, ffns)
     norms, scalars = table.pop("norms", 2), table.pop("extra_scalars", 0)
     kinds = {
-        pair: Layer(ffns=ffns.get(pair[1], ()), norms=norms, extra_scalars=scalars, **_mixers(mixers.get(pair[0], ())))
+        pair: Layer(
+            ffns=ffns.get(pair[1], ()), norms=norms, extra_scalars=scalars, **_mixers(mixers.get(pair[0], ()))
+        )
         for pair in {*letters, *([prediction] if prediction else [])}
     }
     return tuple(kinds[pair] for pair in letters), kinds

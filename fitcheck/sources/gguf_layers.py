@@ -167,7 +167,7 @@ def ffns_of(block: Block, shapes: Shapes, unknown: list[str]) -> tuple[Ffn, ...]
 
 
 def _has_size(ffn: Ffn) -> bool:
-    return ffn.size > 0 and (isinstance(ffn, FeedForward) or ffn.count > 0)
+    return ffn.size > 0 and (not isinstance(ffn, Experts) or ffn.count > 0)
 
 
 def _feed_forward(shapes: Shapes) -> FeedForward:
