@@ -116,6 +116,8 @@ def _variants(table: Table, kinds: dict[str, type[Part]]) -> dict[str, tuple[Par
             continue
         for letter, fields in _letters(given).items():
             found[letter] = (*found.get(letter, ()), part(**_nested(fields)))
+    if len(found.get(_WHOLE, ())) > 1 and kinds is MIXERS:
+        raise ValueError("mixers that share their layers need a letter")
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, create_model
 
 from fitcheck.footprint.tensors import parameters
-from fitcheck.schema.model import AltUp, Attention, Experts, PerLayerEmbedding
+from fitcheck.schema.model import AltUp, Attention, Experts, Indexer, PerLayerEmbedding
 from fitcheck.sources.catalog import FFNS, MIXERS, load_model
 from fitcheck.sources.names import aliases, key
 from fitcheck.sources.profiles import profile_path, stems
@@ -74,7 +74,10 @@ def test_profile_is_well_formed(stem: str) -> None:
         common = {field: value for field, value in given.items() if len(field) > 1}
         variants = [own for field, own in given.items() if len(field) == 1]
         for own in variants or ([common] if given else []):
-            _strict(part).model_validate(common | own)
+            fields = common | own
+            if indexer := fields.get("indexer"):
+                fields["indexer"] = Indexer(**_strict(Indexer).model_validate(indexer).model_dump())
+            _strict(part).model_validate(fields)
     for name, part in {"per_layer_embedding": PerLayerEmbedding, "altup": AltUp}.items():
         if given := table.pop(name, None):
             _strict(part).model_validate(given)
