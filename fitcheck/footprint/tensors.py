@@ -27,16 +27,18 @@ from fitcheck.schema.model import (
 _ATTENTION = (Attention, LatentAttention)
 
 # The roles by which llama.cpp's quantizer chooses types (tensor_get_category in
-# src/llama-quant.cpp); attn_qkv follows the rules of attn_v. All other tensors
-# have the role "other" and take a mix's default type.
+# src/llama-quant.cpp); attn_qkv and attn_kv_b follow the rules of attn_v. All other
+# tensors have the role "other" and take a mix's default type.
 _ROLES = {
     "token_embd.weight": "token_embd",
     "per_layer_token_embd.weight": "token_embd",
     "output.weight": "output",
     "attn_q.weight": "attn_q",
     "attn_k.weight": "attn_k",
+    "indexer.attn_k.weight": "attn_k",
     "attn_v.weight": "attn_v",
     "attn_qkv.weight": "attn_v",
+    "attn_kv_b.weight": "attn_v",
     "attn_output.weight": "attn_output",
 }
 
@@ -70,6 +72,7 @@ class Facts(NamedTuple):
     gqa: int  # query heads for one KV head in the first layer; 0 where it has none
     experts: int
     class_70b: bool
+    falcon: bool  # the first Falcon, which has rules of its own
     attn_v_tensors: int
     layers_in_file: int
 
@@ -132,7 +135,7 @@ def _describe(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
 def _groups(model: Model, trunk: list[_Block]) -> Iterator[TensorGroup]:
     """Groups outside the layers first, then those of the layers in the file's order."""
     for tensor in _outside(model):
-        yield TensorGroup(tensor, _role(tensor, model.tied_embeddings), 1, (), (), (), False)
+        yield TensorGroup(tensor, _role(tensor, model.tied_embeddings), 1, (), (0,), (0,), False)
     places: dict[tuple[Tensor, bool], list[tuple[int, int]]] = {}
     running: Counter[str] = Counter()
     extra = [_prediction(model)] if model.nextn_layers else []
@@ -226,6 +229,7 @@ def _facts(model: Model, kinds: Iterable[Layer], groups: tuple[TensorGroup, ...]
         gqa=_gqa(model, first),
         experts=_expert_count(kinds),
         class_70b=class_70b,
+        falcon=model.architecture == "falcon",
         attn_v_tensors=sum(group.tensors for group in groups if group.role == "attn_v"),
         layers_in_file=len(model.layers) + model.nextn_layers,
     )
