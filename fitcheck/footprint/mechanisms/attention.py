@@ -146,7 +146,7 @@ def _compressed_attention(a: CompressedAttention, hidden: int) -> Mechanism:
         matrix("attn_output_a", "attention", query // a.output_groups, shared),
         matrix("attn_output_b", "attention", shared, hidden),
         small("attn_q_a_norm.weight", "norm", a.q_lora_rank),
-        small("attn_kv_norm.weight", "norm", a.head_dim),
+        small("attn_kv_a_norm.weight", "norm", a.head_dim),
         small("attn_sinks.weight", "norm", a.heads),
     ]
     caches = [Cache(a.head_dim, 0, window=a.window, each_slot=True)]
