@@ -103,7 +103,7 @@ def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
 
 
 def _output_type(form: Format, cols: int, facts: Facts) -> str:
-    """Q8_0 for Falcon, and where a row has no whole blocks: the default's, or 256 outside llama.cpp's types."""
+    """Q8_0 for Falcon, and where a row isn't whole blocks: the default's, or of 256 in others' formats."""
     if form.default in _UNQUANTIZED or form.vectors != "F32" or form.name in ("TL1", "TL2"):
         return form.output
     block = TYPES[form.default].block_weights if form.family == "gguf" else 256

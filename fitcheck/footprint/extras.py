@@ -25,7 +25,8 @@ def of_layer(model: Model) -> Iterator[Tensor]:
     """Tensors that each layer has besides its parts' and its norms."""
     hidden = model.hidden_size
     if model.residual_scores:
-        yield small("res_scores", "other", hidden, 2)
+        yield small("attn_res_score.weight", "attention", hidden)
+        yield small("ffn_res_score.weight", "ffn", hidden)
     if model.hyper_connections:
         streams = model.hyper_connections
         for name in ("hc_attn", "hc_ffn"):
@@ -62,7 +63,8 @@ def _altup(a: AltUp, hidden: int) -> Iterator[Tensor]:
     """Coefficients and the residual, none of which is quantized (names with altup or laurel)."""
     yield small("altup_correct_coef.weight", "other", a.inputs, a.inputs)
     yield small("altup_predict_coef.weight", "other", a.inputs, a.inputs * a.inputs)
-    yield small("altup_vectors", "norm", hidden, 2)  # correct_scale, router_norm
+    yield small("altup_correct_scale.weight", "other", hidden)
+    yield small("altup_router_norm.weight", "norm", hidden)
     yield half("altup_router", "other", hidden, a.inputs)
     yield half("laurel_l", "other", hidden, a.residual_rank)
     yield half("laurel_r", "other", a.residual_rank, hidden)

@@ -77,7 +77,7 @@ def owned_caches(
     for cache, layers in known.caches:
         if cache.owned:
             kept = cells(cache, context, slots, ubatch, unified)
-            value = max(cache.value, widest) if cache.value else 0
+            value = max(cache.value, widest) if cache.value and not cache.apart else cache.value
             size = tensor_bytes(kind, cache.key, layers * kept) + tensor_bytes(kind, value, layers * kept)
             rows.append(OwnedCache(layers, kept, cache.key, value, cache.window, size))
     return tuple(rows)

@@ -121,7 +121,7 @@ def layout(model: Model) -> Layout:
         groups,
         _facts(model, kinds, groups),
         tuple(caches.items()),
-        widest_value=max((cache.value for cache in caches), default=0),
+        widest_value=max((cache.value for cache in caches if not cache.apart), default=0),
         state_elements=sum(mechanism.state for mechanism in mechanisms),
         scratches=frozenset(mechanism.scratch for parts in described for mechanism in parts),
     )

@@ -16,7 +16,7 @@ from fitcheck.schema.model import (
     QkNorm,
 )
 from fitcheck.sources.gguf_blocks import Block, Shapes, columns, dimension, rows
-from fitcheck.sources.gguf_states import RECURRENT, Kinds
+from fitcheck.sources.gguf_states import RECURRENT, Kinds, kimi_delta
 
 
 def mixers_of(block: Block, shapes: Shapes, unknown: list[str]) -> tuple[Mixer, ...]:
@@ -83,17 +83,18 @@ def _qk_norm(block: Block, shapes: Shapes) -> QkNorm:
     return "head" if shape == (block.head_dim,) else "full"
 
 
-def _latent_attention(block: Block, shapes: Shapes) -> LatentAttention | Attention:
-    """Files without attn_k_b are of before April 2025; engines cache whole heads for them."""
-    if "attn_k_b.weight" not in shapes:
-        return _attention(block, shapes)
+def _latent_attention(block: Block, shapes: Shapes) -> LatentAttention:
+    """With attn_kv_b whole, engines cache whole heads: MiniCPM3, DeepSeek's files of before April 2025."""
+    expanded = "attn_k_b.weight" not in shapes
     rank = block.kv_lora_rank or rows(shapes, "attn_k_b.weight")
+    rope = max(rows(shapes, "attn_kv_a_mqa.weight") - rank, 0)
     return LatentAttention(
         heads=block.heads,
         kv_lora_rank=rank,
-        nope_head_dim=columns(shapes, "attn_k_b.weight"),
-        rope_head_dim=max(rows(shapes, "attn_kv_a_mqa.weight") - rank, 0),
+        nope_head_dim=max(block.head_dim - rope, 0) if expanded else columns(shapes, "attn_k_b.weight"),
+        rope_head_dim=rope,
         value_dim=block.value_length_mla or block.value_dim,
+        expanded=expanded,
         q_lora_rank=rows(shapes, "attn_q_a.weight") or None,
         gate_size=rows(shapes, "attn_gate.weight"),
         indexer=_indexer(shapes),
@@ -130,6 +131,10 @@ def _compressed_attention(block: Block, shapes: Shapes) -> CompressedAttention:
 # Attention, and what may stand in its place or beside it. The most telling tensors come first.
 _MIXERS: tuple[Kinds, Kinds] = (
     (
+        (
+            ("ssm_f_a.weight", "ssm_conv1d_q.weight"),
+            kimi_delta,
+        ),  # which has projections named like attention's
         (("attn_kv_a_mqa.weight",), _latent_attention),
         (("attn_kv.weight", "attn_output_a.weight"), _compressed_attention),
         (("attn_qkv.weight", "attn_output.weight"), _attention),
@@ -182,6 +187,8 @@ def _experts(block: Block, shapes: Shapes) -> Experts:
         bias="ffn_down_exps.bias" in shapes,
         gated="ffn_gate_exps.weight" in shapes or "ffn_gate_up_exps.weight" in shapes,
         latent_size=None if inner == block.hidden else inner,
+        latent_norm=not shapes.keys().isdisjoint(("ffn_latent_norm.weight", "ffn_routed_norm.weight")),
+        hash_vocab=rows(shapes, "ffn_gate_tid2eid.weight"),
     )
 
 

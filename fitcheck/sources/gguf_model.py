@@ -37,6 +37,9 @@ _NOT_LAYER_NORMS = (
     "nextn.",
     "indexer",
     "post_norm.",
+    "altup_",
+    "laurel_",
+    "time_mix_",
 )
 
 
@@ -68,6 +71,8 @@ def model_of(gguf: GgufFile) -> Model:
         hyper_connections=metadata.number("hyper_connection.count") or 0,
         residual_scores="output_res_score.weight" in outside,
         embedding_norm={"token_embd_norm.weight", "output_norm.weight"} <= outside.keys(),  # not LFM2
+        output_norm=not outside.keys().isdisjoint(("output_norm.weight", "token_embd_norm.weight")),
+        norm_bias="output_norm.bias" in outside,
         output_bias="output.bias" in outside,
         nextn_layers=_prediction_layers(layers, sum(number in blocks for number in unread)),
         note=_note(unknown),
@@ -139,7 +144,10 @@ def _layer(block: Block, shapes: Shapes, unknown: list[str], strange: list[str])
 def _norms(shapes: Shapes, hidden: int) -> int:
     """Vectors of the hidden size that normalise the layer itself, not its heads or its own embedding."""
     return sum(
-        "norm" in name and shape == (hidden,) and not name.startswith(_NOT_LAYER_NORMS)
+        "norm" in name
+        and shape == (hidden,)
+        and name.endswith(".weight")
+        and not name.startswith(_NOT_LAYER_NORMS)
         for name, shape in shapes.items()
     )
 

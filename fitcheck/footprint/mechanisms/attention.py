@@ -35,7 +35,7 @@ def _attention(a: Attention, hidden: int) -> Mechanism:
     scratch = Scratch(query + a.heads * a.head_dim, a.heads, a.window)
     if a.indexer is None:
         return Mechanism(tuple(_borrowed(a, tensors)), scratch, (cache,))
-    own = Cache(a.indexer.head_dim, values)  # its values are kept and never read
+    own = Cache(a.indexer.head_dim, values, apart=True)  # its values are kept and never read
     return Mechanism((*tensors, *_block_indexer(a.indexer, hidden)), scratch, (cache, own))
 
 

@@ -46,6 +46,7 @@ class Cache(NamedTuple):
     owned: bool = True  # False where it reads what another layer keeps
     ratio: int = 1  # tokens that one row stands for
     each_slot: bool = False  # every slot has cells of its own, even where the others share theirs
+    apart: bool = False  # kept by itself, so that other layers' widths don't matter
 
 
 class Scratch(NamedTuple):
