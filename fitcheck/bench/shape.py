@@ -12,7 +12,7 @@ from itertools import groupby
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import TypedTensors, assign
-from fitcheck.schema.model import Attention, Experts, FeedForward, Layer, Model
+from fitcheck.schema.model import Attention, ChannelMix, Experts, FeedForward, Layer, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,8 @@ def _interleave(counts: list[tuple[str, int]]) -> Iterator[str]:
 
 def _layer(model: Model, layer: Layer, tensors: Tensors) -> LayerShape:
     mixer = layer.mixer
-    if not isinstance(mixer, Attention) or mixer.gated or not mixer.owns_kv or mixer.k_is_v:
+    ffns = [part for part in layer.ffns if not isinstance(part, ChannelMix)]
+    if not isinstance(mixer, Attention) or not _plain(mixer, layer):
         raise BadInput(
             f"verify can't run the layers of {model.name} yet, only grouped-query attention",
             "choose a model of plain attention layers, for example 8b",
@@ -128,8 +129,14 @@ def _layer(model: Model, layer: Layer, tensors: Tensors) -> LayerShape:
     query, key, value = _projections(mixer, tensors)
     return LayerShape(
         query, key, value, tensors["attn_output.weight"], mixer.heads, mixer.kv_heads, mixer.head_dim,
-        mixer.window or 0, tuple(shape for part in layer.ffns for shape in _ffns(part, tensors)),
+        mixer.window or 0, tuple(shape for part in ffns for shape in _ffns(part, tensors)),
     )  # fmt: skip
+
+
+def _plain(mixer: Attention, layer: Layer) -> bool:
+    """Whether a layer is one attention of its own cache, with nothing beside it."""
+    special = mixer.gated or mixer.gate_size or mixer.indexer or mixer.k_is_v or not mixer.owns_kv
+    return not special and layer.beside is None
 
 
 def _projections(mixer: Attention, tensors: Tensors) -> tuple[Packed, Packed, Packed]:

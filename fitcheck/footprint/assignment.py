@@ -1,11 +1,11 @@
 """Which type each tensor of a model takes in a format, and what that weighs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.formats import tensor_bytes
-from fitcheck.footprint.mixes import TYPES, Condition, Format, find_format
+from fitcheck.footprint.mixes import FALCON_RULES, TYPES, Condition, Format, Rule, find_format
 from fitcheck.footprint.tensors import Facts, TensorGroup, layout
 from fitcheck.schema.model import Model
 
@@ -92,7 +92,7 @@ def _weigh(group: TensorGroup, name: str, count: int) -> TypedTensors:
 def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, int]]:
     """Types of a group's tensors before the check of columns, with how many take each."""
     if group.role == "output":
-        yield _output_type(form, group.tensor.cols), group.tensors
+        yield _output_type(form, group.tensor.cols, facts), group.tensors
     elif group.role == "token_embd":
         yield form.token_embd or form.default, group.tensors
     elif form.stacks is not None:
@@ -102,12 +102,12 @@ def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
             yield _override(form, group.role, name, facts), len(places)
 
 
-def _output_type(form: Format, cols: int) -> str:
-    """Q8_0 where the default's block, or 256 outside llama.cpp's own types, doesn't divide a row."""
+def _output_type(form: Format, cols: int, facts: Facts) -> str:
+    """Q8_0 for Falcon, and where a row isn't whole blocks: the default's, or of 256 in others' formats."""
     if form.default in _UNQUANTIZED or form.vectors != "F32" or form.name in ("TL1", "TL2"):
         return form.output
     block = TYPES[form.default].block_weights if form.family == "gguf" else 256
-    return "Q8_0" if cols % block else form.output
+    return "Q8_0" if cols % block or facts.falcon else form.output
 
 
 def layers_by_type(model: Model, format_name: str) -> tuple[tuple[TypedTensors, tuple[int, ...]], ...]:
@@ -147,12 +147,20 @@ def _split(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
     left = _places(form, group)
     total = facts.attn_v_tensors if group.role == "attn_v" else facts.layers_in_file
     scope = Scope(total, facts.gqa, facts.experts)
-    for condition, name in form.rules.get(group.role, ()):
+    for condition, name in _rules(form, facts).get(group.role, ()):
         chosen, left = _choose(condition, left, scope)
         if chosen:
             yield name, chosen
     if left:
         yield form.default, left
+
+
+def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
+    """The mix's rules by role. Falcon's attn_output has none but those that are its own."""
+    if not facts.falcon or form.low_bit:
+        return form.rules
+    plain = {role: rule for role, rule in form.rules.items() if role != "attn_output"}
+    return FALCON_RULES.get(form.name, plain)
 
 
 @lru_cache(maxsize=8192)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, tensor_bytes
-from fitcheck.footprint.mechanisms import Cache, describe
-from fitcheck.footprint.tensors import Layout, layout
+from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.tensors import Layout, layout, mechanisms_of
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
 
@@ -86,7 +86,7 @@ def owned_caches(
 def stored_value_width(model: Model, cache: Cache, flash_attention: FlashAttention) -> int:
     """Elements of a row of values; without flash attention they are padded to the widest layer's."""
     widest = layout(model).widest_value if flash_attention == "off" else 0
-    return max(cache.value, widest) if cache.value else 0
+    return max(cache.value, widest) if cache.value and not cache.apart else cache.value
 
 
 def _check_type(kind: WeightType, known: Layout, flash_attention: FlashAttention) -> None:
@@ -115,7 +115,7 @@ def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16", layers: range 
     state, caches = _read_by(model, layers)
     total = 4 * state
     for cache, count in caches:
-        rows = count * (depth if cache.window is None else min(depth, cache.window))
+        rows = count * (depth // cache.ratio if cache.window is None else min(depth, cache.window))
         total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
     return total
 
@@ -125,19 +125,20 @@ def _read_by(model: Model, layers: range | None) -> tuple[int, tuple[tuple[Cache
     """Elements of state, and the caches with how many of the layers read such a one."""
     if layers is None:
         return layout(model).state_elements, layout(model).caches
-    mixers = (layer.mixer for layer in model.layers[layers.start : layers.stop] if layer.mixer)
-    described = [describe(mixer, model.hidden_size) for mixer in mixers]
-    caches = Counter(part.cache for part in described if part.cache is not None)
+    asked = model.layers[layers.start : layers.stop]
+    described = [part for layer in asked for part in mechanisms_of(layer, model.hidden_size)]
+    caches = Counter(cache for part in described for cache in part.caches)
     return sum(part.state for part in described), tuple(caches.items())
 
 
 def cells(cache: Cache, context: int, slots: int, ubatch: int, unified: bool = False) -> int:
     """Cells a layer keeps, all slots together."""
-    parts = 1 if unified else slots
-    whole = pad_context(max(pad_context(context) // parts, 1))
+    whole = pad_context(max(pad_context(context) // (1 if unified else slots), 1))
+    shared = unified and not cache.each_slot
+    parts = 1 if shared else slots
     if cache.window is None:
-        return parts * whole
-    reach = cache.window * (slots if unified else 1) + ubatch
+        return parts * pad_context(-(-whole // cache.ratio))
+    reach = cache.window * (slots if shared else 1) + ubatch
     return parts * pad_context(min(whole, reach))
 
 

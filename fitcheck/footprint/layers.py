@@ -15,9 +15,9 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import assign, layers_by_type
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import cells, find_kv_type, stored_value_width
-from fitcheck.footprint.mechanisms import Cache, Mechanism, describe
+from fitcheck.footprint.mechanisms import Cache, Mechanism
 from fitcheck.footprint.memory import Choices, ReadGroup
-from fitcheck.footprint.tensors import layout
+from fitcheck.footprint.tensors import layout, mechanisms_of
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
@@ -205,7 +205,9 @@ def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[Read
 @lru_cache(maxsize=65536)
 def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:
     """Bytes of KV cache and recurrent state of the first n layers, as ``kv_bytes`` counts them all."""
-    cached = _by_mixer(model, lambda part: _cached(model, part.cache, context, choices))
+    cached = _by_kind(
+        model, lambda part: sum(_cached(model, cache, context, choices) for cache in part.caches)
+    )
     state = state_by_layer(model, choices.slots)
     return tuple(map(add, cached, state))
 
@@ -213,20 +215,18 @@ def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, .
 @lru_cache(maxsize=4096)
 def state_by_layer(model: Model, slots: int) -> tuple[int, ...]:
     """Bytes of recurrent state, F32 and one for each slot, of the first n layers."""
-    return _by_mixer(model, lambda part: 4 * part.state * slots)
+    return _by_kind(model, lambda part: 4 * part.state * slots)
 
 
-def _by_mixer(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
-    """Sums over the first n layers of what their mixers keep; those for prediction keep nothing."""
-    mixers = [layer.mixer for layer in model.layers]
-    sizes = {mixer: size_of(describe(mixer, model.hidden_size)) for mixer in {*mixers} if mixer is not None}
-    kept = [0 if mixer is None else sizes[mixer] for mixer in mixers]
-    idle = layout(model).facts.layers_in_file + 1 - len(mixers)
-    return tuple(accumulate([*kept, *[0] * idle], initial=0))
+def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
+    """Sums over the first n layers of what their parts keep; those for prediction keep nothing."""
+    sizes = {layer: sum(map(size_of, mechanisms_of(layer, model.hidden_size))) for layer in {*model.layers}}
+    idle = layout(model).facts.layers_in_file + 1 - len(model.layers)
+    return tuple(accumulate([*(sizes[layer] for layer in model.layers), *[0] * idle], initial=0))
 
 
-def _cached(model: Model, cache: Cache | None, context: int, choices: Choices) -> int:
-    if cache is None or not cache.owned:
+def _cached(model: Model, cache: Cache, context: int, choices: Choices) -> int:
+    if not cache.owned:
         return 0
     kind, kept = find_kv_type(choices.kv_type), cells(cache, context, choices.slots, choices.ubatch)
     value = stored_value_width(model, cache, choices.flash_attention)

@@ -269,6 +269,18 @@ _FORMATS = (
     *(_exl2(bits) for bits in _EXL2_BITS),
 )
 
+# What Falcon (1) has instead: llama-quant.cpp spares it where it was found sensitive or not.
+FALCON_RULES: Mapping[str, Mapping[str, Rule]] = {
+    "Q4_K_M": {"attn_v": _MOST_BITS, "ffn_down": (("first sixteenth", "Q6_K"), ("more bits", "Q5_K"))},
+    "Q4_K_S": {"attn_v": (("first 4", "Q5_K"),)},
+    "Q3_K_L": dict.fromkeys(("ffn_down", "attn_output"), (("always", "Q4_K"),))
+    | {"attn_v": (("always", "Q5_K"),)},
+    "Q3_K_M": {
+        "attn_v": (("first 2", "Q5_K"), ("always", "Q4_K")),
+        "ffn_down": (("first sixteenth", "Q5_K"), ("more bits", "Q4_K")),
+    },
+}
+
 FORMATS: Mapping[str, Format] = {entry.name: entry for entry in _FORMATS}
 _BY_PLAIN_NAME = {_plain(entry.name): entry for entry in _FORMATS}
 TYPES: Mapping[str, WeightType] = WEIGHT_TYPES | {

@@ -12,22 +12,33 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from fitcheck.footprint import extras
 from fitcheck.footprint.mechanisms import Cache, Mechanism, Scratch, Tensor, describe, matrix, small
-from fitcheck.schema.model import Attention, Experts, GatedDeltaNet, LatentAttention, Layer, Model
+from fitcheck.schema.model import (
+    Attention,
+    CompressedAttention,
+    Experts,
+    GatedDeltaNet,
+    LatentAttention,
+    Layer,
+    Model,
+)
 
 _ATTENTION = (Attention, LatentAttention)
 
 # The roles by which llama.cpp's quantizer chooses types (tensor_get_category in
-# src/llama-quant.cpp); attn_qkv follows the rules of attn_v. All other tensors
-# have the role "other" and take a mix's default type.
+# src/llama-quant.cpp); attn_qkv and attn_kv_b follow the rules of attn_v. All other
+# tensors have the role "other" and take a mix's default type.
 _ROLES = {
     "token_embd.weight": "token_embd",
     "per_layer_token_embd.weight": "token_embd",
     "output.weight": "output",
     "attn_q.weight": "attn_q",
     "attn_k.weight": "attn_k",
+    "indexer.attn_k.weight": "attn_k",
     "attn_v.weight": "attn_v",
     "attn_qkv.weight": "attn_v",
+    "attn_kv_b.weight": "attn_v",
     "attn_output.weight": "attn_output",
 }
 
@@ -61,6 +72,7 @@ class Facts(NamedTuple):
     gqa: int  # query heads for one KV head in the first layer; 0 where it has none
     experts: int
     class_70b: bool
+    falcon: bool  # the first Falcon, which has rules of its own
     attn_v_tensors: int
     layers_in_file: int
 
@@ -100,30 +112,31 @@ def layout(model: Model) -> Layout:
     """The model's tensors, caches and states, gathered; cheap to ask for again."""
     kinds: dict[Layer, int] = {}  # hashed once: models have many layers of few kinds
     order = [kinds.setdefault(layer, len(kinds)) for layer in model.layers]
-    described = [_describe(layer, model.hidden_size) for layer in kinds]
+    described = [mechanisms_of(layer, model.hidden_size) for layer in kinds]
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
     groups = tuple(_groups(model, [blocks[kind] for kind in order]))
     mechanisms = [mechanism for kind in order for mechanism in described[kind]]
-    caches = Counter(mechanism.cache for mechanism in mechanisms if mechanism.cache is not None)
+    caches = Counter(cache for mechanism in mechanisms for cache in mechanism.caches)
     return Layout(
         groups,
         _facts(model, kinds, groups),
         tuple(caches.items()),
-        widest_value=max((cache.value for cache in caches), default=0),
+        widest_value=max((cache.value for cache in caches if not cache.apart), default=0),
         state_elements=sum(mechanism.state for mechanism in mechanisms),
         scratches=frozenset(mechanism.scratch for parts in described for mechanism in parts),
     )
 
 
-def _describe(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
-    parts = layer.ffns if layer.mixer is None else (layer.mixer, *layer.ffns)
-    return tuple(describe(part, hidden) for part in parts)
+def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
+    """What each part of a layer stores and keeps, the mixers first."""
+    mixers = (mixer for mixer in (layer.mixer, layer.beside) if mixer is not None)
+    return tuple(describe(part, hidden) for part in (*mixers, *layer.ffns))
 
 
 def _groups(model: Model, trunk: list[_Block]) -> Iterator[TensorGroup]:
     """Groups outside the layers first, then those of the layers in the file's order."""
     for tensor in _outside(model):
-        yield TensorGroup(tensor, _role(tensor, model.tied_embeddings), 1, (), (), (), False)
+        yield TensorGroup(tensor, _role(tensor, model.tied_embeddings), 1, (), (0,), (0,), False)
     places: dict[tuple[Tensor, bool], list[tuple[int, int]]] = {}
     running: Counter[str] = Counter()
     extra = [_prediction(model)] if model.nextn_layers else []
@@ -165,53 +178,47 @@ def _outside(model: Model) -> Iterator[Tensor]:
     yield table if model.tied_embeddings else table._replace(rows_read=1)
     if not model.tied_embeddings:
         yield matrix("output", "output", hidden, vocab)
-    yield small("output_norm.weight", "norm", hidden)
+    if model.output_norm:
+        yield small("output_norm.weight", "norm", hidden, _vectors(model))
     if model.output_bias:
         yield small("output.bias", "output", vocab)
     if model.embedding_norm:
-        yield small("token_embd_norm.weight", "norm", hidden)
-    if model.rope_freqs:
-        yield small("rope_freqs.weight", "other", model.rope_freqs)
-    yield from _per_layer_tables(model)
+        yield small("token_embd_norm.weight", "norm", hidden, _vectors(model))
+    yield from extras.outside(model)
 
 
-def _per_layer_tables(model: Model) -> Iterator[Tensor]:
-    """Gemma's second table; its projection keeps the 16 bits of the source in every mix."""
-    if model.per_layer_embedding is None:
-        return
-    slice_size = model.per_layer_embedding.size
-    width = slice_size * len(model.layers)
-    table = matrix("per_layer_token_embd", "embedding", width, model.per_layer_embedding.vocab_size)
-    yield table._replace(rows_read=1)
-    yield matrix("per_layer_model_proj", "other", model.hidden_size, width)._replace(keep="F16")
-    yield small("per_layer_proj_norm.weight", "norm", slice_size)
+def _vectors(model: Model) -> int:
+    """Of one norm: a scale, and where it also shifts, a bias."""
+    return 2 if model.norm_bias else 1
 
 
 def _block(model: Model, layer: Layer, parts: tuple[Mechanism, ...]) -> _Block:
     """Tensors of one layer with their roles, by name as the quantizer visits them."""
     found = [tensor for part in parts for tensor in part.tensors]
     if layer.norms:
-        found.append(small("norms", "norm", model.hidden_size, layer.norms))
+        found.append(small("norms", "norm", model.hidden_size, layer.norms * _vectors(model)))
     if layer.extra_scalars:
         found.append(small("scalars", "other", layer.extra_scalars))
-    if model.per_layer_embedding is not None:
-        slice_size = model.per_layer_embedding.size
-        found.append(matrix("inp_gate", "other", model.hidden_size, slice_size))
-        found.append(matrix("proj", "other", slice_size, model.hidden_size))
-        found.append(small("post_norm.weight", "norm", model.hidden_size))
+    found += extras.of_layer(model)
     return tuple((tensor, _role(tensor)) for tensor in sorted(found))
 
 
 def _prediction(model: Model) -> _Block:
     """A multi-token-prediction layer: attention and feed-forward like the last, and its own joints."""
     hidden, vocab = model.hidden_size, model.vocab_size
+    block = model.prediction or _last_shape(model)
+    block = replace(block, norms=block.norms + 3)
+    joints = [matrix("nextn.eh_proj", "other", 2 * hidden, hidden)]
+    joints += [matrix("nextn.vocabulary", "other", hidden, vocab)] * model.nextn_vocabularies
+    return _block(model, block, mechanisms_of(block, hidden)) + tuple((joint, "other") for joint in joints)
+
+
+def _last_shape(model: Model) -> Layer:
+    """The last layer that attends, with the last feed-forward part where layers hold one part each."""
     mixed = next(layer for layer in reversed(model.layers) if isinstance(layer.mixer, _ATTENTION))
     fed = next(layer for layer in reversed(model.layers) if layer.ffns)
     norms = mixed.norms if mixed is fed else mixed.norms + fed.norms
-    block = replace(mixed, ffns=fed.ffns, norms=norms + 3)
-    joints = [matrix("nextn.eh_proj", "other", 2 * hidden, hidden)]
-    joints += [matrix("nextn.vocabulary", "other", hidden, vocab)] * model.nextn_vocabularies
-    return _block(model, block, _describe(block, hidden)) + tuple((joint, "other") for joint in joints)
+    return replace(mixed, ffns=fed.ffns, norms=norms)
 
 
 def _facts(model: Model, kinds: Iterable[Layer], groups: tuple[TensorGroup, ...]) -> Facts:
@@ -223,6 +230,7 @@ def _facts(model: Model, kinds: Iterable[Layer], groups: tuple[TensorGroup, ...]
         gqa=_gqa(model, first),
         experts=_expert_count(kinds),
         class_70b=class_70b,
+        falcon=model.architecture == "falcon",
         attn_v_tensors=sum(group.tensors for group in groups if group.role == "attn_v"),
         layers_in_file=len(model.layers) + model.nextn_layers,
     )
@@ -233,7 +241,9 @@ def _gqa(model: Model, first: object) -> int:
     if isinstance(first, GatedDeltaNet):
         mixers = (layer.mixer for layer in model.layers)
         first = next((mixer for mixer in mixers if isinstance(mixer, Attention)), None)
-    if isinstance(first, LatentAttention):
+    if isinstance(first, LatentAttention) and first.expanded:
+        return 1
+    if isinstance(first, (LatentAttention, CompressedAttention)):
         return first.heads
     return first.heads // first.kv_heads if isinstance(first, Attention) else 0
 

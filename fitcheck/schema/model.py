@@ -12,6 +12,14 @@ QkNorm = Literal["none", "head", "full"]
 
 
 @dataclass(frozen=True)
+class Indexer:
+    """Sparse attention's scorer, with a key of its own for every token (DeepSeek V3.2, MiniMax M3)."""
+
+    heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
 class Attention:
     """Grouped-query attention (multi-query and multi-head are its extremes)."""
 
@@ -29,6 +37,8 @@ class Attention:
     gated: bool = False  # queries carry an output gate (Qwen3-Next): twice as wide
     k_is_v: bool = False  # values are the keys: no value projection (Gemma 4)
     fused_qkv: bool = False  # one attn_qkv tensor instead of three (Phi-3)
+    gate_size: int = 0  # rows of an attn_gate matrix: a head each (Step 3.5), or a value each (AFMoE)
+    indexer: Indexer | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,24 @@ class LatentAttention:
     rope_head_dim: int
     value_dim: int
     q_lora_rank: int | None = None
+    gate_size: int = 0  # rows of an attn_gate matrix (Kimi K3)
+    expanded: bool = False  # engines cache the keys and values of all heads (MiniCPM3)
+    indexer: Indexer | None = None
+
+
+@dataclass(frozen=True)
+class CompressedAttention:
+    """DeepSeek V4: a window of tokens, and before it one row for every ``ratio`` of them."""
+
+    heads: int
+    head_dim: int  # of the one key, which is the value too
+    q_lora_rank: int
+    output_groups: int
+    output_lora_rank: int  # of each group
+    window: int
+    ratio: int | None = None  # None: nothing is kept beyond the window
+    overlap: bool = False  # a row is made of two blocks of tokens
+    indexer: Indexer | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +92,7 @@ class Mamba2:
     groups: int
     conv_kernel: int
     conv_bias: bool = True
+    norm: bool = True  # of each group's output
 
 
 @dataclass(frozen=True)
@@ -79,13 +108,54 @@ class GatedDeltaNet:
 
 
 @dataclass(frozen=True)
+class KimiDelta:
+    """Kimi delta attention: a matrix state a head, and a convolution on each of query, key and value."""
+
+    heads: int
+    head_dim: int
+    conv_kernel: int
+    full_gate: bool = False  # one output gate instead of two of low rank (Kimi K3)
+
+
+@dataclass(frozen=True)
 class ShortConv:
     """A gated short convolution over the hidden size (LFM2)."""
 
     conv_kernel: int
 
 
-Mixer = Attention | LatentAttention | Mamba | Mamba2 | GatedDeltaNet | ShortConv
+@dataclass(frozen=True)
+class Rwkv6:
+    """RWKV 6 time mixing: a matrix state a head, and the last token's input."""
+
+    head_dim: int
+    mix_rank: int
+    decay_rank: int
+
+
+@dataclass(frozen=True)
+class Rwkv7:
+    """RWKV 7 time mixing: the same state, its decay and in-context learning rate of low rank."""
+
+    head_dim: int
+    decay_rank: int
+    rate_rank: int
+    value_rank: int
+    gate_rank: int
+
+
+Mixer = (
+    Attention
+    | LatentAttention
+    | CompressedAttention
+    | Mamba
+    | Mamba2
+    | GatedDeltaNet
+    | KimiDelta
+    | ShortConv
+    | Rwkv6
+    | Rwkv7
+)
 
 
 @dataclass(frozen=True)
@@ -112,9 +182,19 @@ class Experts:
     bias: bool = False  # biases on router and projections (gpt-oss)
     gated: bool = True
     latent_size: int | None = None  # experts work on a projected hidden state
+    latent_norm: bool = False  # which is normalised (Kimi K3)
+    hash_vocab: int = 0  # tokens whose experts a table names, instead of a router's bias (DeepSeek V4)
 
 
-Ffn = FeedForward | Experts
+@dataclass(frozen=True)
+class ChannelMix:
+    """RWKV's feed-forward block, which also keeps the last token's input."""
+
+    size: int
+    receptance: bool = False  # a gate as wide as the hidden size (RWKV 6)
+
+
+Ffn = FeedForward | Experts | ChannelMix
 
 
 @dataclass(frozen=True)
@@ -125,6 +205,7 @@ class Layer:
     ffns: tuple[Ffn, ...]  # more than one where dense and experts run side by side
     norms: int = 2  # F32 vectors as long as the hidden size
     extra_scalars: int = 0  # F32 scalars a layer carries (Gemma 4's output scale)
+    beside: Mixer | None = None  # a second mixer on the same input (Falcon-H1)
 
 
 @dataclass(frozen=True)
@@ -133,6 +214,14 @@ class PerLayerEmbedding:
 
     size: int  # elements of one layer's slice
     vocab_size: int
+
+
+@dataclass(frozen=True)
+class AltUp:
+    """Alternating updates over several hidden states, and a low-rank residual (Gemma 3n)."""
+
+    inputs: int
+    residual_rank: int
 
 
 @dataclass(frozen=True)
@@ -155,10 +244,16 @@ class Model:
     trained_ternary: bool = False
     rope_freqs: int = 0  # F32 elements of the rope_freqs table (Llama 3.1 and later)
     per_layer_embedding: PerLayerEmbedding | None = None
+    altup: AltUp | None = None
+    hyper_connections: int = 0  # hidden states that layers mix (DeepSeek V4)
+    residual_scores: bool = False  # layers weigh the residuals of those before them (Kimi K3)
     embedding_norm: bool = False
+    output_norm: bool = True
+    norm_bias: bool = False  # norms that also shift
     output_bias: bool = False
     nextn_layers: int = 0  # multi-token-prediction layers in the file, unused by decode
     nextn_vocabularies: int = 0  # vocabulary matrices of its own that each carries (GLM 4.5: two)
+    prediction: Layer | None = None  # their shape, where it isn't the last layer's
     aliases: tuple[str, ...] = field(default=())
     note: str | None = None
 

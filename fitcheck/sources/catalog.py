@@ -13,11 +13,16 @@ from typing import Any, TypeVar
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.model import (
+    AltUp,
     Attention,
+    ChannelMix,
+    CompressedAttention,
     Experts,
     FeedForward,
     Ffn,
     GatedDeltaNet,
+    Indexer,
+    KimiDelta,
     LatentAttention,
     Layer,
     Mamba,
@@ -25,6 +30,8 @@ from fitcheck.schema.model import (
     Mixer,
     Model,
     PerLayerEmbedding,
+    Rwkv6,
+    Rwkv7,
     ShortConv,
 )
 from fitcheck.sources.profiles import Table, profile_path, read_toml, source_of, stems
@@ -32,12 +39,17 @@ from fitcheck.sources.profiles import Table, profile_path, read_toml, source_of,
 MIXERS: dict[str, type[Mixer]] = {
     "attention": Attention,
     "latent_attention": LatentAttention,
+    "compressed_attention": CompressedAttention,
     "mamba": Mamba,
     "mamba2": Mamba2,
     "gated_delta_net": GatedDeltaNet,
+    "kimi_delta": KimiDelta,
     "short_conv": ShortConv,
+    "rwkv6": Rwkv6,
+    "rwkv7": Rwkv7,
 }
-FFNS: dict[str, type[Ffn]] = {"ffn": FeedForward, "experts": Experts}
+FFNS: dict[str, type[Ffn]] = {"ffn": FeedForward, "experts": Experts, "channel_mix": ChannelMix}
+NESTED: dict[str, type] = {"per_layer_embedding": PerLayerEmbedding, "altup": AltUp}
 
 _PATTERN = re.compile(r"([^()]*)(?:\(([^()]+)\))?")
 _WHOLE = "."  # the letter of a part that no subtable varies
@@ -66,8 +78,9 @@ def model_from_table(name: str, table: Table) -> Model:
     """
     mixers = _variants(table, MIXERS)
     ffns = _variants(table, FFNS)
-    layers = _layers(table, mixers, ffns)
-    embedding = table.pop("per_layer_embedding", None)
+    prediction = table.pop("prediction", None)
+    layers, kinds = _layers(table, mixers, ffns, (prediction[0], prediction[1]) if prediction else None)
+    nested = {name: part(**table.pop(name)) for name, part in NESTED.items() if name in table}
     source = source_of(table)
     for kept in ("parameters_note", "source"):
         table.pop(kept, None)
@@ -75,7 +88,8 @@ def model_from_table(name: str, table: Table) -> Model:
         name=name,
         source=source,
         layers=layers,
-        per_layer_embedding=PerLayerEmbedding(**embedding) if embedding else None,
+        prediction=kinds[prediction[0], prediction[1]] if prediction else None,
+        **nested,
         aliases=tuple(table.pop("aliases", ())),
         context_max=table.pop("context_max", None),
         **table,
@@ -101,33 +115,56 @@ def _variants(table: Table, kinds: dict[str, type[Part]]) -> dict[str, tuple[Par
         if (given := table.pop(kind, None)) is None:
             continue
         for letter, fields in _letters(given).items():
-            found[letter] = (*found.get(letter, ()), part(**fields))
+            found[letter] = (*found.get(letter, ()), part(**_nested(fields)))
+    if len(found.get(_WHOLE, ())) > 1 and kinds is MIXERS:
+        raise ValueError("mixers that share their layers need a letter")
     return found
 
 
+def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """A part's fields, with its indexer made one."""
+    return fields | {"indexer": Indexer(**fields["indexer"])} if "indexer" in fields else fields
+
+
 def _letters(given: Table) -> dict[str, dict[str, Any]]:
-    """A part's fields under each letter: what is common, with what the letter changes."""
-    common = {name: value for name, value in given.items() if not isinstance(value, dict)}
-    varied = {letter: common | own for letter, own in given.items() if isinstance(own, dict)}
+    """A part's fields under each letter: what is common, with what the letter changes.
+
+    A letter is one character; longer names of tables are fields.
+    """
+    common = {name: value for name, value in given.items() if not _is_letter(name, value)}
+    varied = {letter: common | own for letter, own in given.items() if _is_letter(letter, own)}
     return varied or {_WHOLE: common}
 
 
+Letters = tuple[str, str]
+"""A layer's two letters: of its mixer and of its feed-forward part."""
+
+
+def _is_letter(name: str, value: object) -> bool:
+    return len(name) == 1 and isinstance(value, dict)
+
+
 def _layers(
-    table: Table, mixers: dict[str, tuple[Mixer, ...]], ffns: dict[str, tuple[Ffn, ...]]
-) -> tuple[Layer, ...]:
-    """Every layer. Layers of the same letters are one object, so that users may cache by identity."""
+    table: Table,
+    mixers: dict[str, tuple[Mixer, ...]],
+    ffns: dict[str, tuple[Ffn, ...]],
+    prediction: Letters | None,
+) -> tuple[tuple[Layer, ...], dict[Letters, Layer]]:
+    """Every layer, and the kinds of them, so that users may cache by identity."""
     letters = _letters_by_layer(table, mixers, ffns)
     norms, scalars = table.pop("norms", 2), table.pop("extra_scalars", 0)
     kinds = {
-        (mixer, ffn): Layer(_only(mixers.get(mixer, ())), ffns.get(ffn, ()), norms, scalars)
-        for mixer, ffn in set(letters)
+        pair: Layer(
+            ffns=ffns.get(pair[1], ()), norms=norms, extra_scalars=scalars, **_mixers(mixers.get(pair[0], ()))
+        )
+        for pair in {*letters, *([prediction] if prediction else [])}
     }
-    return tuple(kinds[pair] for pair in letters)
+    return tuple(kinds[pair] for pair in letters), kinds
 
 
 def _letters_by_layer(
     table: Table, mixers: dict[str, tuple[Mixer, ...]], ffns: dict[str, tuple[Ffn, ...]]
-) -> list[tuple[str, str]]:
+) -> list[Letters]:
     """Each layer's mixer letter and feed-forward letter. Raises ValueError for a letter without a part."""
     count = table.pop("layers")
     if blocks := table.pop("blocks", None):
@@ -143,8 +180,8 @@ def _letters_by_layer(
     return pairs
 
 
-def _only(parts: tuple[Mixer, ...]) -> Mixer | None:
-    """A layer's one mixer. Raises ValueError where a letter stands for two."""
-    if len(parts) > 1:
-        raise ValueError("one letter stands for two mixers")
-    return parts[0] if parts else None
+def _mixers(parts: tuple[Mixer, ...]) -> dict[str, Mixer | None]:
+    """A layer's mixer, and the one that runs beside it. Raises ValueError for a third."""
+    if len(parts) > 2:
+        raise ValueError("one letter stands for three mixers")
+    return dict(zip(("mixer", "beside"), (*parts, None, None), strict=False))

@@ -28,6 +28,8 @@ class Block:
     ssm_state: int
     ssm_heads: int  # time_step_rank: Mamba 1's rank, the heads of all others
     ssm_groups: int
+    wkv_head: int
+    output_groups: int
 
     @classmethod
     def all(
@@ -84,6 +86,8 @@ _COMMON = {
     "ssm_state": "ssm.state_size",
     "ssm_heads": "ssm.time_step_rank",
     "ssm_groups": "ssm.group_count",
+    "wkv_head": "wkv.head_size",
+    "output_groups": "attention.output_group_count",
 }
 
 

@@ -5,55 +5,51 @@ from dataclasses import fields
 
 from fitcheck.schema.model import (
     Attention,
+    ChannelMix,
+    CompressedAttention,
     Experts,
     FeedForward,
     Ffn,
-    GatedDeltaNet,
+    Indexer,
     LatentAttention,
-    Mamba,
-    Mamba2,
     Mixer,
     QkNorm,
-    ShortConv,
 )
 from fitcheck.sources.gguf_blocks import Block, Shapes, columns, dimension, rows
-
-_Kinds = tuple[tuple[tuple[str, ...], Callable[[Block, Shapes], Mixer]], ...]
-"""Mixers of one nature, each with the tensors by which it is known."""
+from fitcheck.sources.gguf_states import RECURRENT, Kinds, kimi_delta
 
 
-def mixer_of(block: Block, shapes: Shapes, unknown: list[str]) -> Mixer | None:
-    """The layer's mixer; None where it has none. What can't be told is added to ``unknown``."""
-    unknown += [what for starts, what in _STRANGE if any(name.startswith(starts) for name in shapes)]
+def mixers_of(block: Block, shapes: Shapes, unknown: list[str]) -> tuple[Mixer, ...]:
+    """The layer's mixers: none, one, or attention with a recurrent one beside it.
+
+    What can't be told is added to ``unknown``: a cache or state that would be missing.
+    """
     makes = [make for kind in _MIXERS if (make := _first(kind, shapes))]
-    if len(makes) > 1:
-        unknown.append("the recurrent state beside its attention")
-    if not makes:
-        if any(name.startswith(("attn_q", "attn_k", "ssm_")) for name in shapes):
-            unknown.append("a mixer of its own kind")
-        return None
-    mixer = makes[0](block, shapes)
-    if not _complete(mixer):
-        unknown.append(f"the sizes of its {type(mixer).__name__}")
-        return None
-    return mixer
+    if not makes and (strange := [name for name in shapes if not _is_no_mixer(name)]):
+        unknown.append(f"a mixer of its own kind ({strange[0]})")
+    found = [make(block, shapes) for make in makes]
+    unknown += [f"the sizes of its {type(mixer).__name__}" for mixer in found if not _complete(mixer)]
+    return tuple(mixer for mixer in found if _complete(mixer))
 
 
-def _first(kind: _Kinds, shapes: Shapes) -> Callable[[Block, Shapes], Mixer] | None:
+def _first(kind: Kinds, shapes: Shapes) -> Callable[[Block, Shapes], Mixer] | None:
     return next((make for marks, make in kind if all(mark in shapes for mark in marks)), None)
 
 
-_STRANGE = (
-    ("time_mix_", "the recurrent state of RWKV"),
-    ("indexer", "the cache of its sparse attention's indexer"),
-    ("ssm_f_a", "the state of its delta attention"),
-    ("attn_compressor", "its compressed cache"),
+def _is_no_mixer(name: str) -> bool:
+    """Norms, feed-forward parts and what mixes residuals. Deci's linear layers have an attn_output alone."""
+    return "norm" in name or name.startswith(_NO_MIXER)
+
+
+_NO_MIXER = (
+    *("ffn_", "exp_probs_b", "channel_mix_", "attn_output", "layer_output_scale"),
+    *("inp_gate", "proj", "altup_", "laurel_", "hc_", "nextn."),
 )
 
 
 def _complete(mixer: Mixer) -> bool:
     """Whether every size is there: metadata that is missing reads as zero."""
-    values = (getattr(mixer, item.name) for item in fields(mixer))
+    values = (getattr(mixer, item.name) for item in fields(mixer) if item.name != "gate_size")
     return all(value is False or value != 0 for value in values)
 
 
@@ -75,6 +71,8 @@ def _attention(block: Block, shapes: Shapes) -> Attention:
         gated=query > 0 and query == 2 * width,
         k_is_v="attn_k.weight" in shapes and "attn_v.weight" not in shapes,
         fused_qkv="attn_qkv.weight" in shapes,
+        gate_size=rows(shapes, "attn_gate.weight"),
+        indexer=_indexer(shapes),
     )
 
 
@@ -85,71 +83,64 @@ def _qk_norm(block: Block, shapes: Shapes) -> QkNorm:
     return "head" if shape == (block.head_dim,) else "full"
 
 
-def _latent_attention(block: Block, shapes: Shapes) -> LatentAttention | Attention:
-    """Files without attn_k_b are of before April 2025; engines cache whole heads for them."""
-    if "attn_k_b.weight" not in shapes:
-        return _attention(block, shapes)
+def _latent_attention(block: Block, shapes: Shapes) -> LatentAttention:
+    """With attn_kv_b whole, engines cache whole heads: MiniCPM3, DeepSeek's files of before April 2025."""
+    expanded = "attn_k_b.weight" not in shapes
     rank = block.kv_lora_rank or rows(shapes, "attn_k_b.weight")
+    rope = max(rows(shapes, "attn_kv_a_mqa.weight") - rank, 0)
     return LatentAttention(
         heads=block.heads,
         kv_lora_rank=rank,
-        nope_head_dim=columns(shapes, "attn_k_b.weight"),
-        rope_head_dim=max(rows(shapes, "attn_kv_a_mqa.weight") - rank, 0),
+        nope_head_dim=max(block.head_dim - rope, 0) if expanded else columns(shapes, "attn_k_b.weight"),
+        rope_head_dim=rope,
         value_dim=block.value_length_mla or block.value_dim,
+        expanded=expanded,
         q_lora_rank=rows(shapes, "attn_q_a.weight") or None,
+        gate_size=rows(shapes, "attn_gate.weight"),
+        indexer=_indexer(shapes),
     )
 
 
-def _delta_net(block: Block, shapes: Shapes) -> GatedDeltaNet:
-    return GatedDeltaNet(
-        key_heads=block.ssm_groups,
-        key_head_dim=block.ssm_state,
-        value_heads=block.ssm_heads,
-        value_head_dim=block.ssm_inner // block.ssm_heads if block.ssm_heads else 0,
-        conv_kernel=columns(shapes, "ssm_conv1d.weight"),
-        fused_projections="ssm_ba.weight" in shapes,
+def _indexer(shapes: Shapes) -> Indexer | None:
+    """Sparse attention's scorer, of tokens or of blocks of them."""
+    if size := rows(shapes, "indexer.attn_k.weight"):
+        return Indexer(rows(shapes, "indexer.proj.weight"), size)
+    if size := rows(shapes, "indexer.k_proj.weight"):
+        return Indexer(rows(shapes, "indexer.q_proj.weight") // size, size)
+    return None
+
+
+def _compressed_attention(block: Block, shapes: Shapes) -> CompressedAttention:
+    """The table of places has a row for each token that is made one with others."""
+    ratio = rows(shapes, "attn_compressor_ape.weight") or None
+    overlap = columns(shapes, "attn_compressor_ape.weight") > block.head_dim
+    key = columns(shapes, "indexer_compressor_ape.weight") // (2 if overlap else 1)
+    return CompressedAttention(
+        heads=block.heads,
+        head_dim=rows(shapes, "attn_kv.weight"),
+        q_lora_rank=rows(shapes, "attn_q_a.weight"),
+        output_groups=block.output_groups,
+        output_lora_rank=rows(shapes, "attn_output_a.weight") // max(block.output_groups, 1),
+        window=block.window or 0,
+        ratio=ratio,
+        overlap=overlap,
+        indexer=Indexer(rows(shapes, "indexer.proj.weight"), key) if key else None,
     )
 
 
-def _mamba(block: Block, shapes: Shapes) -> Mamba:
-    return Mamba(
-        inner_size=block.ssm_inner,
-        state_size=block.ssm_state,
-        conv_kernel=columns(shapes, "ssm_conv1d.weight"),
-        dt_rank=block.ssm_heads,
-        inner_norms="ssm_dt_norm.weight" in shapes,
-    )
-
-
-def _mamba2(block: Block, shapes: Shapes) -> Mamba2:
-    return Mamba2(
-        heads=block.ssm_heads,
-        head_dim=block.ssm_inner // block.ssm_heads if block.ssm_heads else 0,
-        state_size=block.ssm_state,
-        groups=block.ssm_groups,
-        conv_kernel=columns(shapes, "ssm_conv1d.weight"),
-        conv_bias="ssm_conv1d.bias" in shapes,
-    )
-
-
-def _short_conv(block: Block, shapes: Shapes) -> ShortConv:
-    return ShortConv(columns(shapes, "shortconv.conv.weight"))
-
-
-# What tensors tell of a mixer, most telling first. A delta net has an attn_qkv without an attn_output.
-_MIXERS: tuple[_Kinds, _Kinds] = (
+# Attention, and what may stand in its place or beside it. The most telling tensors come first.
+_MIXERS: tuple[Kinds, Kinds] = (
     (
+        (
+            ("ssm_f_a.weight", "ssm_conv1d_q.weight"),
+            kimi_delta,
+        ),  # which has projections named like attention's
         (("attn_kv_a_mqa.weight",), _latent_attention),
+        (("attn_kv.weight", "attn_output_a.weight"), _compressed_attention),
         (("attn_qkv.weight", "attn_output.weight"), _attention),
         (("attn_q.weight", "attn_output.weight"), _attention),
     ),
-    (
-        (("ssm_ba.weight",), _delta_net),
-        (("ssm_beta.weight", "attn_qkv.weight"), _delta_net),
-        (("ssm_x.weight", "ssm_conv1d.weight"), _mamba),
-        (("ssm_in.weight", "ssm_conv1d.weight", "ssm_out.weight"), _mamba2),
-        (("shortconv.conv.weight",), _short_conv),
-    ),
+    RECURRENT,
 )
 
 
@@ -162,12 +153,15 @@ def ffns_of(block: Block, shapes: Shapes, unknown: list[str]) -> tuple[Ffn, ...]
         found.append(_experts(block, shapes))
     elif "ffn_down.0.weight" in shapes:
         found.append(_lone_experts(block, shapes))
+    if "channel_mix_key.weight" in shapes:
+        size = rows(shapes, "channel_mix_key.weight")
+        found.append(ChannelMix(size, "channel_mix_receptance.weight" in shapes))
     unknown += [f"the sizes of its {type(ffn).__name__}" for ffn in found if not _has_size(ffn)]
     return tuple(ffn for ffn in found if _has_size(ffn))
 
 
 def _has_size(ffn: Ffn) -> bool:
-    return ffn.size > 0 and (isinstance(ffn, FeedForward) or ffn.count > 0)
+    return ffn.size > 0 and (not isinstance(ffn, Experts) or ffn.count > 0)
 
 
 def _feed_forward(shapes: Shapes) -> FeedForward:
@@ -193,6 +187,8 @@ def _experts(block: Block, shapes: Shapes) -> Experts:
         bias="ffn_down_exps.bias" in shapes,
         gated="ffn_gate_exps.weight" in shapes or "ffn_gate_up_exps.weight" in shapes,
         latent_size=None if inner == block.hidden else inner,
+        latent_norm=not shapes.keys().isdisjoint(("ffn_latent_norm.weight", "ffn_routed_norm.weight")),
+        hash_vocab=rows(shapes, "ffn_gate_tid2eid.weight"),
     )
 
 

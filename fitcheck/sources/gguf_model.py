@@ -2,21 +2,23 @@
 
 A file holds its own truth: a layer has the mixer whose tensors it has. Only
 what no tensor shows (heads, windows, how many experts a token takes) comes
-from metadata. What remains unknown is said in the model's note.
+from metadata. A mixer that can't be told is an error, for its cache would be
+counted as nothing; unknown feed-forward sizes are said in the model's note.
 """
 
 from math import prod
 
 from fitcheck.errors import BadInput
-from fitcheck.schema.model import Attention, LatentAttention, Layer, Model, PerLayerEmbedding
+from fitcheck.schema.model import AltUp, Attention, LatentAttention, Layer, Model, PerLayerEmbedding
 from fitcheck.sources.binary_file import shown
 from fitcheck.sources.gguf_blocks import Block, Shapes, columns, rows
 from fitcheck.sources.gguf_file import GgufFile
-from fitcheck.sources.gguf_layers import ffns_of, mixer_of
+from fitcheck.sources.gguf_layers import ffns_of, mixers_of
 from fitcheck.sources.gguf_metadata import MOST_LAYERS, Metadata
 from fitcheck.sources.gguf_types import BITNET_TYPES
-from fitcheck.sources.gguf_weights import BLOCK, prediction_blocks
+from fitcheck.sources.gguf_weights import BLOCK, file_weights, prediction_blocks
 from fitcheck.sources.gguf_windows import windows
+from fitcheck.units import gb
 
 _NO_MODEL = {
     "adapter": "a LoRA adapter",
@@ -35,6 +37,9 @@ _NOT_LAYER_NORMS = (
     "nextn.",
     "indexer",
     "post_norm.",
+    "altup_",
+    "laurel_",
+    "time_mix_",
 )
 
 
@@ -62,7 +67,12 @@ def model_of(gguf: GgufFile) -> Model:
         trained_ternary=_trained_ternary(gguf, metadata),
         rope_freqs=columns(outside, "rope_freqs.weight"),
         per_layer_embedding=_per_layer_embedding(outside, len(layers)),
+        altup=_altup(outside, blocks),
+        hyper_connections=metadata.number("hyper_connection.count") or 0,
+        residual_scores="output_res_score.weight" in outside,
         embedding_norm={"token_embd_norm.weight", "output_norm.weight"} <= outside.keys(),  # not LFM2
+        output_norm=not outside.keys().isdisjoint(("output_norm.weight", "token_embd_norm.weight")),
+        norm_bias="output_norm.bias" in outside,
         output_bias="output.bias" in outside,
         nextn_layers=_prediction_layers(layers, sum(number in blocks for number in unread)),
         note=_note(unknown),
@@ -99,29 +109,45 @@ def _layers(
     if count > MOST_LAYERS or (missing and blocks):
         raise metadata.bad(f"claims {count} layers and holds the tensors of {len(blocks)}")
     if missing:
-        return (), ["its layers"]
+        raise _without_cache(gguf, "no tensors that it names by layer")
     heads = Block.all(metadata, count, hidden, windows(metadata, count))
     unknown: list[str] = []
+    strange: list[str] = []
     same: dict[object, Layer] = {}
     layers = []
     for number, block in enumerate(heads):
         shapes = blocks[number]
         key = (block, tuple(shapes.items()))
         if key not in same:
-            same[key] = _layer(block, shapes, unknown)
+            same[key] = _layer(block, shapes, unknown, strange)
         layers.append(same[key])
+    if strange:
+        raise _without_cache(gguf, strange[0])
     return tuple(layers), list(dict.fromkeys(unknown))
 
 
-def _layer(block: Block, shapes: Shapes, unknown: list[str]) -> Layer:
-    mixer, ffns = mixer_of(block, shapes, unknown), ffns_of(block, shapes, unknown)
-    return Layer(mixer, ffns, _norms(shapes, block.hidden), _scalars(shapes))
+def _without_cache(gguf: GgufFile, strange: str) -> BadInput:
+    """What is said rather than a plan whose cache or state would be missing."""
+    return BadInput(
+        f"{gguf.name} has layers with {shown(strange)}: their cache or state is unknown to fitcheck",
+        f"its weights are {gb(file_weights(gguf).tensor_bytes)} exactly; "
+        "for a plan, name a model of the same shape from `fitcheck models`",
+    )
+
+
+def _layer(block: Block, shapes: Shapes, unknown: list[str], strange: list[str]) -> Layer:
+    ffns = ffns_of(block, shapes, unknown)
+    mixer, beside, *_ = *mixers_of(block, shapes, strange), None, None
+    return Layer(mixer, ffns, _norms(shapes, block.hidden), _scalars(shapes), beside)
 
 
 def _norms(shapes: Shapes, hidden: int) -> int:
     """Vectors of the hidden size that normalise the layer itself, not its heads or its own embedding."""
     return sum(
-        "norm" in name and shape == (hidden,) and not name.startswith(_NOT_LAYER_NORMS)
+        "norm" in name
+        and shape == (hidden,)
+        and name.endswith(".weight")
+        and not name.startswith(_NOT_LAYER_NORMS)
         for name, shape in shapes.items()
     )
 
@@ -141,6 +167,13 @@ def _per_layer_embedding(outside: Shapes, layers: int) -> PerLayerEmbedding | No
     if name not in outside or not layers:
         return None
     return PerLayerEmbedding(columns(outside, name) // layers, rows(outside, name))
+
+
+def _altup(outside: Shapes, blocks: dict[int, Shapes]) -> AltUp | None:
+    if "altup_proj.weight" not in outside:
+        return None
+    first = blocks.get(0, {})
+    return AltUp(columns(first, "altup_correct_coef.weight"), rows(first, "laurel_l.weight"))
 
 
 def _prediction_layers(layers: tuple[Layer, ...], found: int) -> int:

@@ -21,7 +21,9 @@ _PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
     (re.compile(r".*\.scale"), "other"),
     (re.compile(r"\w*norm(_\w+)?\.|indexer\.\w*norm|time_mix_ln"), "norm"),
     (
-        re.compile(r"ffn_\w+_(ch)?exps|ffn_(gate_inp|latent|routed)|exp_probs_b|ffn_(gate|up|down)\.\d"),
+        re.compile(
+            r"ffn_\w+_(ch)?exps|ffn_(gate_inp|gate_tid2eid|latent|routed)|exp_probs_b|ffn_(gate|up|down)\.\d"
+        ),
         "experts",
     ),
     (re.compile(r"ffn_|channel_mix_"), "ffn"),
@@ -34,8 +36,9 @@ _OUTSIDE: tuple[tuple[tuple[str, ...], Part], ...] = (
     (("output_norm.", "token_embd_norm.", "per_layer_proj_norm."), "norm"),
     (("nextn.",), "prediction"),
 )
-# A gated delta net's tensors carry names of attention, in layers without an attn_output.
-_DELTA_NET = ("attn_qkv.", "attn_gate.")
+# A delta net's tensors carry names of attention.
+_DELTA_NET = ("attn_qkv.", "attn_gate.", "attn_q.", "attn_k.", "attn_v.", "attn_output.")
+_KEYS_VALUES = ("attn_k.", "attn_v.", "attn_k_norm.")
 _DELTA_GATES = (".ssm_ba.weight", ".ssm_beta.weight")
 
 # general.file_type: llama.cpp b11434 include/llama.h enum llama_ftype; the numbers of dashes were dropped
@@ -110,6 +113,8 @@ class _Reads:
         names = {tensor.name for tensor in tensors}
         self._tied = "output.weight" not in names
         self._unread = prediction_blocks(metadata)
+        shared = metadata.number("attention.shared_kv_layers") or 0
+        self._borrowing = range(self._unread.start - min(shared, self._unread.start), self._unread.start)
         self._delta_nets = {
             name.split(".")[1] for name in names if name.endswith((".ssm_ba.weight", ".ssm_beta.weight"))
         }
@@ -124,14 +129,20 @@ class _Reads:
 
     def of(self, tensor: Tensor, part: Part) -> tuple[int, int]:
         """Weights and bytes."""
-        if part == "prediction":
+        if part == "prediction" or self._borrows(tensor):
             return 0, 0
         share, whole = self._share(tensor, part)
         return tensor.weights * share // whole, tensor.bytes * share // whole
 
+    def _borrows(self, tensor: Tensor) -> bool:
+        """Keys and values of a layer that uses another's: stored all the same (Gemma 3n, Gemma 4 E)."""
+        block = BLOCK.fullmatch(tensor.name)
+        return block is not None and int(block[1]) in self._borrowing and block[2].startswith(_KEYS_VALUES)
+
     def _share(self, tensor: Tensor, part: Part) -> tuple[int, int]:
         """One row of a table that is looked up, active of all experts, all of the rest."""
-        if part == "embedding" and not (self._tied and tensor.name == "token_embd.weight"):
+        table = part == "embedding" and not (self._tied and tensor.name == "token_embd.weight")
+        if table or ".ffn_gate_tid2eid." in tensor.name:
             return 1, prod(tensor.shape[1:])
         if part == "experts" and self._experts and self._chosen(tensor):
             return min(self._active, self._experts) or self._experts, self._experts

@@ -11,12 +11,15 @@ from fitcheck.footprint.mechanisms import Tensor
 from fitcheck.footprint.tensors import TensorGroup, layout, parameters
 from fitcheck.schema.model import (
     Attention,
+    CompressedAttention,
     Experts,
     GatedDeltaNet,
     LatentAttention,
     Mamba,
     Mamba2,
     Model,
+    Rwkv6,
+    Rwkv7,
 )
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.gguf_file import parse_gguf, read_gguf
@@ -39,7 +42,12 @@ TOGETHER = {
     "norms": NORMS,
     "nextn.norms": NEXTN_NORMS,
     "nextn.vocabulary.weight": NEXTN_VOCABULARIES,
+    "channel_mix_lerp": ("channel_mix_lerp_k.weight", "channel_mix_lerp_r.weight"),
+    "time_mix_ln": ("time_mix_ln.weight", "time_mix_ln.bias"),
+    "time_mix_lerp": tuple(f"time_mix_lerp_{role}.weight" for role in "xwkvrg"),
+    "time_mix_biases": tuple(f"time_mix_{role}.weight" for role in ("w0", "a0", "v0", "k_k", "k_a", "r_k")),
 }
+BIASED = tuple(name.replace("weight", ending) for name in NORMS for ending in ("weight", "bias"))
 # Vectors that files keep as matrices of one column or one row.
 MATRICES = ("ssm_a", "ssm_d", "shortconv.conv.weight")
 
@@ -48,15 +56,19 @@ def as_gguf(model: Model, draft):
     """The model's file, as a converter would write it: F16 matrices, F32 vectors."""
     made = draft(metadata=metadata(model))
     for group in layout(model).groups:
-        for name, shape in tensors(group):
+        for name, shape in tensors(group, model.norm_bias):
             type_, size = (F32, 4) if group.tensor.keep else (F16, 2)
             made.add(name, shape, type_, prod(shape) * size)
     return made
 
 
-def tensors(group: TensorGroup) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The group's tensors by name and shape."""
+def tensors(group: TensorGroup, biased: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The group's tensors by name and shape; norms that also shift have two each."""
     tensor = group.tensor
+    together = TOGETHER | ({"norms": BIASED} if biased else {})
+    if not group.layers and tensor.name.endswith("_norm.weight") and tensor.rows == 2:
+        yield from ((tensor.name.replace("weight", ending), (tensor.cols,)) for ending in ("weight", "bias"))
+        return
     if not group.layers:
         yield tensor.name, shape_of(tensor)
         return
@@ -67,13 +79,13 @@ def tensors(group: TensorGroup) -> Iterator[tuple[str, tuple[int, ...]]]:
             if tensor.cols > 1:
                 yield f"blk.{layer}.ffn_down_exps.scale", (tensor.cols - 1,)
             continue
-        if tensor.name not in TOGETHER:
+        if tensor.name not in together:
             yield f"blk.{layer}.{tensor.name}", shape_of(tensor)
             continue
         many = tensor.rows if tensor.name != "nextn.vocabulary.weight" else 1
         shape = (tensor.cols,) if many == tensor.rows else (tensor.cols, tensor.rows)
         for _ in range(many):
-            yield f"blk.{layer}.{TOGETHER[tensor.name][seen[layer]]}", shape
+            yield f"blk.{layer}.{together[tensor.name][seen[layer]]}", shape
             seen[layer] += 1
 
 
@@ -92,8 +104,9 @@ def metadata(model: Model) -> dict[str, object]:
         "embedding_length": model.hidden_size,
         "context_length": model.context_max or 0,
         "nextn_predict_layers": model.nextn_layers,
+        "hyper_connection.count": model.hyper_connections or None,
     }
-    for kind in (attention, latent, mamba, experts):
+    for kind in (attention, latent, compressed, recurrent, experts):
         written |= kind(model)
     return {"general.architecture": arch, "general.name": model.name} | {
         f"{arch}.{key}": value for key, value in written.items() if value is not None
@@ -127,20 +140,36 @@ def latent(model: Model) -> dict[str, object]:
     found = next((la.mixer for la in model.layers if isinstance(la.mixer, LatentAttention)), None)
     if found is None:
         return {}
+    head = found.nope_head_dim + found.rope_head_dim
     return {
         "attention.head_count": found.heads,
         "attention.head_count_kv": 1,
-        "attention.key_length": found.kv_lora_rank + found.rope_head_dim,
-        "attention.value_length": found.kv_lora_rank,
+        "attention.key_length": head if found.expanded else found.kv_lora_rank + found.rope_head_dim,
+        "attention.value_length": found.value_dim if found.expanded else found.kv_lora_rank,
         "attention.kv_lora_rank": found.kv_lora_rank,
-        "attention.key_length_mla": found.nope_head_dim + found.rope_head_dim,
-        "attention.value_length_mla": found.value_dim,
+        "attention.key_length_mla": None if found.expanded else head,
+        "attention.value_length_mla": None if found.expanded else found.value_dim,
     }
 
 
-def mamba(model: Model) -> dict[str, object]:
+def compressed(model: Model) -> dict[str, object]:
+    found = next((la.mixer for la in model.layers if isinstance(la.mixer, CompressedAttention)), None)
+    if found is None:
+        return {}
+    return {
+        "attention.head_count": found.heads,
+        "attention.head_count_kv": 1,
+        "attention.key_length": found.head_dim,
+        "attention.sliding_window": found.window,
+        "attention.output_group_count": found.output_groups,
+    }
+
+
+def recurrent(model: Model) -> dict[str, object]:
     for layer in model.layers:
-        mixer = layer.mixer
+        mixer = layer.beside or layer.mixer
+        if isinstance(mixer, Rwkv6 | Rwkv7):
+            return {"wkv.head_size": mixer.head_dim}
         if isinstance(mixer, Mamba):
             return ssm(mixer.inner_size, mixer.state_size, mixer.dt_rank, None)
         if isinstance(mixer, Mamba2):
@@ -176,7 +205,8 @@ def test_a_catalogue_model_written_as_its_file_is_read_back_as_it_was(stem, draf
 
 KEPT = (
     *("architecture", "name", "hidden_size", "vocab_size", "tied_embeddings", "context_max", "nextn_layers"),
-    *("rope_freqs", "per_layer_embedding", "embedding_norm", "output_bias"),
+    *("rope_freqs", "per_layer_embedding", "embedding_norm", "output_norm", "output_bias", "norm_bias"),
+    *("altup", "hyper_connections", "residual_scores"),
 )
 
 
@@ -272,29 +302,36 @@ def test_heads_default_as_engines_have_them(draft):
     assert (mixer.heads, mixer.kv_heads, mixer.head_dim) == (4, 4, 16)
 
 
-def test_an_unknown_architecture_has_exact_bytes_and_says_what_is_unknown(draft):
+def test_attention_without_sizes_is_an_error_that_says_what_the_weights_weigh(draft):
     made = block(draft, "novel", 2)
     del made.metadata["novel.attention.head_count"], made.metadata["novel.attention.head_count_kv"]
     file = parse_gguf(made.bytes())
-    model = model_of(file)
-    assert model.note == "weights are exact; unknown to fitcheck: the sizes of its Attention"
-    assert [layer.mixer for layer in model.layers] == [None, None]
-    assert file_weights(file).tensor_bytes == 1280 + 2 * 128 * 192 == 2 * model.parameters
+    assert file_weights(file).tensor_bytes == 1280 + 2 * 128 * 192
+    with pytest.raises(BadInput, match="layers with the sizes of its Attention: their cache") as refused:
+        model_of(file)
+    assert "its weights are 0.00 GB exactly" in refused.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("tensor", "unknown"),
-    [
-        ("time_mix_key.weight", "the recurrent state of RWKV"),
-        ("indexer.attn_k.weight", "the cache of its sparse attention's indexer"),
-        ("ssm_f_a.weight", "the state of its delta attention"),
-        ("ffn_gate.weight", None),
-    ],
+    "tensor", ["time_mix_key.weight", "ssm_f_a.weight", "wkv_b.weight", "attn_kv.weight"]
 )
-def test_what_no_part_of_the_shape_can_hold_is_said(draft, tensor, unknown):
-    made = block(draft, "novel", 1).add(f"blk.0.{tensor}", (64, 8), F16, 1024)
-    note = model_of(parse_gguf(made.bytes())).note
-    assert note == (unknown and f"weights are exact; unknown to fitcheck: {unknown}")
+def test_a_mixer_of_its_own_kind_is_never_counted_as_an_empty_cache(draft, tensor):
+    made = draft(metadata={"general.architecture": "x", "x.block_count": 1, "x.embedding_length": 64})
+    made.add("token_embd.weight", (64, 10), F16, 1280).add(f"blk.0.{tensor}", (64, 64), F16, 8192)
+    with pytest.raises(BadInput, match=rf"a mixer of its own kind \({tensor}\)"):
+        model_of(parse_gguf(made.bytes()))
+
+
+def test_layers_of_feed_forward_parts_alone_keep_nothing(draft):
+    """Nemotron-H's, and Deci's whose attention is one matrix."""
+    made = draft(
+        metadata={"general.architecture": "deci", "deci.block_count": 1, "deci.embedding_length": 64}
+    )
+    for name in ("attn_norm", "ffn_norm"):
+        made.add(f"blk.0.{name}.weight", (64,), F32, 256)
+    for name in ("attn_output", "ffn_up", "ffn_down"):
+        made.add(f"blk.0.{name}.weight", (64, 64), F16, 8192)
+    assert model_of(parse_gguf(made.bytes())).layers[0].mixer is None
 
 
 @pytest.mark.parametrize(
@@ -315,8 +352,12 @@ def test_a_layer_that_lacks_tensors_or_their_dimensions(draft, tensors, shape):
     made = draft(metadata={"general.architecture": "x", "x.block_count": 1, "x.embedding_length": 8})
     for name in tensors:
         made.add(f"blk.0.{name}", shape, F32, 4 * prod(shape))
-    model = model_of(parse_gguf(made.bytes()))
-    assert model.layers[0].mixer is None
+    file = parse_gguf(made.bytes())
+    if not tensors[0].startswith("ffn_"):
+        with pytest.raises(BadInput, match="the sizes of its "):
+            model_of(file)
+        return
+    model = model_of(file)
     known = model.layers[0].ffns != ()
     assert known == (shape == (8,) and tensors[0] == "ffn_down.0.weight")
     assert known or model.note.startswith("weights are exact; unknown to fitcheck: ")
@@ -325,10 +366,12 @@ def test_a_layer_that_lacks_tensors_or_their_dimensions(draft, tensors, shape):
 def test_latent_attention_of_old_files_caches_whole_heads(draft):
     """Before April 2025 converters wrote attn_kv_b whole, and engines keep K and V of all heads for it."""
     made = block(draft, "deepseek2", 1, attention__key_length=192, attention__value_length=128)
+    made.metadata["deepseek2.attention.kv_lora_rank"] = 512
     made.metadata["deepseek2.attention.head_count_kv"] = 4
     made.add("blk.0.attn_kv_a_mqa.weight", (64, 576), F16, 2 * 64 * 576)
     mixer = model_of(parse_gguf(made.bytes())).layers[0].mixer
-    assert (mixer.kv_heads, mixer.head_dim, mixer.value_dim) == (4, 192, 128)
+    assert mixer.expanded
+    assert (mixer.heads, mixer.nope_head_dim + mixer.rope_head_dim, mixer.value_dim) == (4, 192, 128)
 
 
 def test_experts_in_a_tensor_each(draft):
@@ -391,7 +434,7 @@ def test_bitnet_cpp_numbers_its_mixes_otherwise(draft):
     made = draft(metadata={"general.architecture": "bitnet-b1.58", "general.file_type": 40})
     made.add("token_embd.weight", (128, 4), F16, 1024)
     for number in range(2):
-        made.add(f"blk.0.t{number}", (128, 4), 36, 160)
+        made.add(f"blk.0.ffn_t{number}", (128, 4), 36, 160)
     file = parse_gguf(made.bytes())
     assert file_weights(file).name == "I2_S"
     made.metadata["bitnet-b1.58.block_count"] = 1

@@ -40,11 +40,13 @@ def test_layers_that_differ_share_what_is_equal():
     assert len(layout(model).caches) == 2
 
 
-def test_layers_that_borrow_a_cache_have_no_keys_and_values():
+def test_layers_that_borrow_a_cache_have_keys_and_values_nobody_reads():
     lender = Layer(Attention(8, 2, 256), (FeedForward(4096),))
     borrower = Layer(Attention(8, 2, 256, owns_kv=False), (FeedForward(4096),))
     model = Model("shared", "test", "gemma4", 2048, 1000, (lender, borrower), True, None)
-    assert group(model, "attn_k.weight").layers == (0,)
+    kept, borrowed = [g for g in tensors(model) if g.tensor.name == "attn_k.weight"]
+    assert (kept.layers, borrowed.layers) == ((0,), (1,))
+    assert (kept.tensor.rows_read, borrowed.tensor.rows_read) == (512, 0)
     assert group(model, "attn_q.weight").layers == (0, 1)
 
 
@@ -72,7 +74,8 @@ def test_active_parameters_are_some_of_all(model):
 
 @given(MODELS)
 def test_dense_models_are_wholly_active(model):
-    if not any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns):
+    borrowed = any(isinstance(m := layer.mixer, Attention) and not m.owns_kv for layer in model.layers)
+    if not borrowed and not any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns):
         assert active_parameters(model) == parameters(model)
 
 

@@ -5,10 +5,10 @@ import tomllib
 from typing import Any, get_type_hints
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, create_model
 
 from fitcheck.footprint.tensors import parameters
-from fitcheck.schema.model import Attention, Experts, PerLayerEmbedding
+from fitcheck.schema.model import AltUp, Attention, Experts, Indexer, PerLayerEmbedding
 from fitcheck.sources.catalog import FFNS, MIXERS, load_model
 from fitcheck.sources.names import aliases, key
 from fitcheck.sources.profiles import profile_path, stems
@@ -31,11 +31,18 @@ class ModelProfile(BaseModel):
     source: str | list[str] = Field(min_length=1)
     context_max: PositiveInt | None = None
     trained_ternary: bool = False
-    norms: PositiveInt = 2
+    norms: NonNegativeInt = 2
     extra_scalars: PositiveInt = 0
     rope_freqs: PositiveInt = 0
     nextn_layers: PositiveInt = 0
     nextn_vocabularies: PositiveInt = 0
+    prediction: str = Field("", max_length=2)
+    embedding_norm: bool = False
+    output_norm: bool = True
+    output_bias: bool = False
+    norm_bias: bool = False
+    hyper_connections: PositiveInt = 0
+    residual_scores: bool = False
     mixers: str = ""
     ffns: str = ""
     blocks: str = ""
@@ -64,12 +71,16 @@ def test_profile_is_well_formed(stem: str) -> None:
     table = _table(stem)
     for name, part in PARTS.items():
         given = table.pop(name, {})
-        common = {field: value for field, value in given.items() if not isinstance(value, dict)}
-        variants = [own for own in given.values() if isinstance(own, dict)]
+        common = {field: value for field, value in given.items() if len(field) > 1}
+        variants = [own for field, own in given.items() if len(field) == 1]
         for own in variants or ([common] if given else []):
-            _strict(part).model_validate(common | own)
-    if embedding := table.pop("per_layer_embedding", None):
-        _strict(PerLayerEmbedding).model_validate(embedding)
+            fields = common | own
+            if indexer := fields.get("indexer"):
+                fields["indexer"] = Indexer(**_strict(Indexer).model_validate(indexer).model_dump())
+            _strict(part).model_validate(fields)
+    for name, part in {"per_layer_embedding": PerLayerEmbedding, "altup": AltUp}.items():
+        if given := table.pop(name, None):
+            _strict(part).model_validate(given)
     ModelProfile.model_validate(table)
 
 
@@ -79,8 +90,8 @@ def test_shape_is_possible(stem: str) -> None:
     assert len(model.layers) == _table(stem)["layers"]
     for layer in set(model.layers):
         assert layer.mixer is not None or layer.ffns
-        if isinstance(layer.mixer, Attention):
-            assert layer.mixer.heads % layer.mixer.kv_heads == 0
+        for mixer in (layer.mixer, layer.beside):
+            assert not isinstance(mixer, Attention) or mixer.heads % mixer.kv_heads == 0
         for ffn in layer.ffns:
             assert not isinstance(ffn, Experts) or ffn.active <= ffn.count
 
@@ -126,7 +137,7 @@ def test_parameters_exactly(stem: str, count: int) -> None:
 
 
 def test_catalogue_is_large_enough() -> None:
-    assert len(STEMS) >= 100
+    assert len(STEMS) >= 200
 
 
 def test_no_two_names_can_be_confused() -> None:
