@@ -19,6 +19,7 @@ class Size(NamedTuple):
     """Elements of a tensor: a term for each thing its shape grows with."""
 
     token: int = 0  # elements a token of the micro-batch
+    output: int = 0  # a token whose logits are wanted
     score: int = 0  # a token and cell of the cache
     cell: int = 0  # a cell of the cache, all slots together
     sequence: int = 0  # a slot
@@ -35,6 +36,7 @@ class Tape:
     def __init__(self, flash: bool) -> None:
         self.flash = flash
         self.rotates = True  # whether attention turns queries and keys by their position
+        self.picked = False  # whether only the rows of wanted outputs are left
         self.moves: list[tuple[int, int]] = []
         self.sizes: dict[Size, int] = {}  # with their numbers
         self._uses: list[int] = []
@@ -51,7 +53,8 @@ class Tape:
         uses: int = 1,
     ) -> int:
         """A new tensor of that Size, which goes once ``uses`` have dropped it."""
-        size = Size(token, score, cell, sequence, window, width)
+        rows = (0, token) if self.picked else (token, 0)
+        size = Size(*rows, score, cell, sequence, window, width)
         self.moves.append((len(self._uses), self.sizes.setdefault(size, len(self.sizes))))
         self._uses.append(uses)
         return len(self._uses) - 1

@@ -8,22 +8,56 @@ models and seven settings of context, micro-batch and flash attention, and over
 slots: exact to 0.1 % in 95 of 100, never off by more than 1.6 %.
 """
 
+from typing import NamedTuple
+
 from fitcheck.footprint.arena import Size, furthest
 from fitcheck.footprint.graph import graph
 from fitcheck.footprint.kv_cache import cells
 from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
 
 _F32 = 4
 
-ENGINE_BYTES = 32 << 20
-"""Code, threads and graphs. Peak RSS less weights, cache and buffers was 24 and
-71 MiB in two measured runs of llama.cpp b11434 with tokenizers of a few MiB."""
+ENGINE_BYTES = 13 << 20
+"""Code, threads and graphs of the bare library, over 40 files of ten families in b11434: 11 to 21 MiB
+more than its named buffers and its tokenizer. A server's own code and chat templates come on top."""
 
-TOKEN_BYTES = 400
-"""The tokenizer's tables, a token: b11434 loaded 128256 tokens and 280147 merges
-in 50 MiB more than none, 151936 with 151387 merges in 42, 64000 in 18."""
+TOKEN_BYTES, MERGE_BYTES, PIECE_BYTES = 210, 80, 150
+"""What b11434 keeps a token and a merge of byte-pair tokenizers, and a token of SentencePiece's, measured
+on tokenizers of 32000 to 262144 tokens and up to 280147 merges: within 4 MiB in each."""
+
+_SENTENCE_PIECE = frozenset({"gemma", "gemma2", "gemma3", "gemma3n"})
+_MERGES = {128256: 280147}  # Llama 3's; most others have a merge a token
+
+_CONVERTED = 34 / 32
+"""Bytes an element of a product's input takes once converted to Q8_0, the type nearly all weights meet."""
+
+
+class _Batch(NamedTuple):
+    """A micro-batch, and the cells it can look at."""
+
+    context: int
+    slots: int
+    ubatch: int
+    unified: bool
+    outputs: int | None  # tokens whose logits are wanted; all where it isn't said
+
+    @property
+    def tokens(self) -> int:
+        return -(-min(self.context, self.ubatch) // self.slots) * self.slots
+
+    def bytes(self, size: Size) -> int:
+        """Of a tensor of the graph."""
+        if size.output:
+            wanted = self.tokens if self.outputs is None else min(self.tokens, self.outputs)
+            return size.width * wanted * size.output
+        kept = 0
+        if size.score or size.cell:
+            kept = cells(Cache(0, 0, window=size.window), self.context, self.slots, self.ubatch, self.unified)
+        each = size.token + size.score * (kept if self.unified else kept // self.slots)
+        return size.width * (self.tokens * each + size.cell * kept + size.sequence * self.slots)
 
 
 def compute_bytes(
@@ -34,10 +68,22 @@ def compute_bytes(
     ubatch: int = 512,
     flash_attention: FlashAttention = "auto",
     unified: bool = False,
+    outputs: int | None = None,
 ) -> int:
-    """The compute buffer and the output buffer together. ``context`` counts cells over all slots."""
+    """The compute buffer and the output buffer together.
+
+    ``context`` counts cells over all slots. ``outputs`` is how many tokens of
+    a micro-batch may ask for their logits: all of them unless the program says
+    less, as llama-server and llama-cli do (one a slot), but llama-bench doesn't.
+    """
     reserved = graph_bytes(
-        model, context, slots=slots, ubatch=ubatch, flash_attention=flash_attention, unified=unified
+        model,
+        context,
+        slots=slots,
+        ubatch=ubatch,
+        flash_attention=flash_attention,
+        unified=unified,
+        outputs=outputs,
     )
     return reserved + output_bytes(model, slots)
 
@@ -55,22 +101,49 @@ def graph_bytes(
     ubatch: int = 512,
     flash_attention: FlashAttention = "auto",
     unified: bool = False,
+    outputs: int | None = None,
 ) -> int:
     """The compute buffer: the graph of a micro-batch, each slot an equal part of it."""
     known = graph(model, flash_attention != "off")
-    tokens = -(-min(context, ubatch) // slots) * slots
-    parts = 1 if unified else slots
+    batch = _Batch(context, slots, ubatch, unified, outputs)
+    return furthest(known.moves, [batch.bytes(size) for size in known.sizes], known.tensors)
 
-    def size_bytes(size: Size) -> int:
-        kept = 0
-        if size.score or size.cell:
-            kept = cells(Cache(0, 0, window=size.window), context, slots, ubatch, unified)
-        each = size.token + size.score * (kept // parts)
-        return size.width * (tokens * each + size.cell * kept + size.sequence * slots)
 
-    return furthest(known.moves, [size_bytes(size) for size in known.sizes], known.tensors)
+def touched_bytes(
+    model: Model,
+    context: int,
+    *,
+    slots: int = 1,
+    ubatch: int = 512,
+    flash_attention: FlashAttention = "auto",
+    unified: bool = False,
+) -> int:
+    """What a prompt as long as the context makes resident of the compute buffer, and of the backend's own.
+
+    A prompt wants the logits of its last token, so those of the others are
+    never written; nor are the two tensors of rows given as embeddings. The
+    CPU's backend converts the widest product's input outside of the buffer.
+    """
+    known = graph(model, flash_attention != "off")
+    batch = _Batch(context, slots, ubatch, unified, outputs=None)
+    sizes = [batch.bytes(size) for size in known.sizes]
+    idle = 2 * _F32 * batch.tokens * model.hidden_size
+    reached = furthest(known.moves[:-1], sizes, known.tensors)
+    return reached - idle + round(batch.tokens * _widest_input(model) * _CONVERTED)
+
+
+def _widest_input(model: Model) -> int:
+    """Elements that a token brings to the widest product."""
+    return max(
+        group.tensor.cols * (group.tensor.stack_read if group.tensor.name == "ffn_down_exps.weight" else 1)
+        for group in layout(model).groups
+        if group.tensor.rows_read > 1
+    )
 
 
 def runtime_bytes(model: Model) -> int:
     """The engine's code and tables, above all the tokenizer's."""
-    return ENGINE_BYTES + TOKEN_BYTES * model.vocab_size
+    if model.architecture in _SENTENCE_PIECE:
+        return ENGINE_BYTES + PIECE_BYTES * model.vocab_size
+    merges = _MERGES.get(model.vocab_size, model.vocab_size)
+    return ENGINE_BYTES + TOKEN_BYTES * model.vocab_size + MERGE_BYTES * merges

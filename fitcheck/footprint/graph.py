@@ -47,7 +47,7 @@ class Graph(NamedTuple):
 
 @lru_cache(maxsize=256)
 def graph(model: Model, flash: bool) -> Graph:
-    """The graph that is reserved for a micro-batch, every token of it asked for its logits."""
+    """The graph that is reserved for a micro-batch. Its last move takes the logits."""
     builder = _Builder(model, flash)
     builder.build()
     tape = builder.tape
@@ -78,9 +78,10 @@ class _Builder:
         self.tape.drop(source)
         return result
 
-    def _pick(self, rows: int) -> int:
-        """The rows whose outputs are wanted: all of them, but in a tensor of their own."""
-        picked = self._replace(rows, self.hidden)
+    def _pick(self, *tensors: int) -> list[int]:
+        """The rows whose outputs are wanted, in tensors of their own; no others go on."""
+        self.tape.picked = True
+        picked = [self._replace(rows, self.hidden) for rows in tensors]
         self.tape.drop(self.wanted)
         return picked
 
@@ -95,7 +96,7 @@ class _Builder:
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
         self._cache_inputs()
-        self.wanted = tape.take(1, uses=1 if self.model.architecture in _PICKED_LATE else 2)
+        self.wanted = tape.take(1)
         rows = self._replace(tokens, hidden)
         looked_up = self._replace(mixed[0], hidden)
         tape.take(hidden)
@@ -128,7 +129,7 @@ class _Builder:
         if layer.mixer is not None:
             mixed = self._mix(layer, self._norm(rows))
             if last and self.model.architecture not in _PICKED_LATE:
-                mixed, rows = self._pick(mixed), self._pick(rows)
+                mixed, rows = self._pick(mixed, rows)
             in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
             rows = self._add(mixed, rows, in_residual)
         if layer.ffns:
@@ -168,7 +169,7 @@ class _Builder:
         mixed = self._mix(layer, source)
         fed = run(layer.ffns[0], self.tape, self.hidden, source)
         if last:
-            mixed, rows = self._pick(mixed), self._pick(rows)
+            mixed, rows = self._pick(mixed, rows)
         self.tape.drop(rows, mixed)
         return fed
 
