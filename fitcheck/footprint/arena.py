@@ -36,6 +36,7 @@ class Tape:
     def __init__(self, flash: bool) -> None:
         self.flash = flash
         self.rotates = True  # whether attention turns queries and keys by their position
+        self.projects = True  # whether attention ends with its output's product, or leaves that for later
         self.picked = False  # whether only the rows of wanted outputs are left
         self.moves: list[tuple[int, int]] = []
         self.sizes: dict[Size, int] = {}  # with their numbers

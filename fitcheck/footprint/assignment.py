@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.formats import tensor_bytes
-from fitcheck.footprint.mixes import TYPES, Condition, Format, find_format
 from fitcheck.footprint.mechanisms import Tensor
+from fitcheck.footprint.mixes import TYPES, Condition, Format, find_format
 from fitcheck.footprint.tensors import Facts, TensorGroup, layout
 from fitcheck.schema.model import Model
 

@@ -28,6 +28,9 @@ TOKEN_BYTES, MERGE_BYTES, PIECE_BYTES = 210, 80, 150
 """What b11434 keeps a token and a merge of byte-pair tokenizers, and a token of SentencePiece's, measured
 on tokenizers of 32000 to 262144 tokens and up to 280147 merges: within 4 MiB in each."""
 
+CANDIDATE_BYTES = 60
+"""What a server's sampler keeps a token beside the library: arrays of candidates and biases."""
+
 _SENTENCE_PIECE = frozenset({"gemma", "gemma2", "gemma3", "gemma3n"})
 _MERGES = {128256: 280147}  # Llama 3's; most others have a merge a token
 
@@ -141,9 +144,10 @@ def _widest_input(model: Model) -> int:
     )
 
 
-def runtime_bytes(model: Model) -> int:
-    """The engine's code and tables, above all the tokenizer's."""
+def runtime_bytes(model: Model, *, served: bool = True) -> int:
+    """The engine's code and tables, above all the tokenizer's; the bare library's where nothing is served."""
+    size = ENGINE_BYTES + (CANDIDATE_BYTES * model.vocab_size if served else 0)
     if model.architecture in _SENTENCE_PIECE:
-        return ENGINE_BYTES + PIECE_BYTES * model.vocab_size
+        return size + PIECE_BYTES * model.vocab_size
     merges = _MERGES.get(model.vocab_size, model.vocab_size)
-    return ENGINE_BYTES + TOKEN_BYTES * model.vocab_size + MERGE_BYTES * merges
+    return size + TOKEN_BYTES * model.vocab_size + MERGE_BYTES * merges

@@ -13,14 +13,9 @@ from fitcheck.footprint.arena import Size, Tape
 from fitcheck.footprint.mechanisms import Cache, describe
 from fitcheck.footprint.schedules import run
 from fitcheck.schema.model import (
-    Attention,
     GatedDeltaNet,
-    LatentAttention,
     Layer,
-    Mamba,
-    Mamba2,
     Model,
-    ShortConv,
 )
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
@@ -64,8 +59,13 @@ class _Builder:
 
     def build(self) -> None:
         rows = self._embed()
+        slices = self._slices_looked_up()
         for number, layer in enumerate(self.layers):
             rows = self._layer(layer, rows, last=number == len(self.layers) - 1)
+            if slices is not None:
+                slices = self._slice(slices) if number else self._slice(self._slices_mixed(slices))
+        if slices is not None:
+            self.tape.drop(slices)
         tape, model = self.tape, self.model
         if model.architecture in _LAYER_NORM:
             rows = self._replace(rows, self.hidden)
@@ -102,6 +102,30 @@ class _Builder:
         tape.take(hidden)
         tape.drop(embedded, looked_up, mixed[1])
         return rows
+
+    def _slices_looked_up(self) -> int | None:
+        """Gemma's second table: a row for all layers at once, scaled."""
+        if self.model.per_layer_embedding is None:
+            return None
+        return self._replace(self.tape.take(self._slices), self._slices)
+
+    @property
+    def _slices(self) -> int:
+        """Elements of all layers' slices."""
+        slice_size = self.model.per_layer_embedding.size if self.model.per_layer_embedding else 0
+        return slice_size * len(self.model.layers)
+
+    def _slices_mixed(self, slices: int) -> int:
+        """Rows of the first table are projected onto them; turned layer by layer."""
+        mixed = self._replace(self.tape.take(self._slices), self._slices)
+        self.tape.drop(slices)
+        return self._replace(mixed, self._slices)
+
+    def _slice(self, slices: int) -> int:
+        """What a layer adds of its slice."""
+        gate = self.tape.take(self._slices // len(self.model.layers))
+        self.tape.drop(self._replace(gate, self.hidden))
+        return slices
 
     def _cache_inputs(self) -> None:
         """Positions, and for each kind of cache the places to write and the mask."""
@@ -166,11 +190,13 @@ class _Builder:
     def _parallel(self, layer: Layer, rows: int, *, last: bool) -> int:
         """Attention and feed-forward of the same normed rows; both are added at the end."""
         source = self.tape.keep(self._norm(rows))
+        self.tape.projects = False
         mixed = self._mix(layer, source)
+        self.tape.projects = True
         fed = run(layer.ffns[0], self.tape, self.hidden, source)
         if last:
             mixed, rows = self._pick(mixed, rows)
-        self.tape.drop(rows, mixed)
+        self.tape.drop(rows, self._replace(mixed, self.hidden))
         return fed
 
 
@@ -178,7 +204,7 @@ def _cache(layer: Layer, hidden: int) -> Cache | None:
     return None if layer.mixer is None else describe(layer.mixer, hidden).cache
 
 
-def _standing_for_all(layers: tuple[Layer, ...]) -> list[Layer]:
+def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """Two layers of each kind, in order, and the last."""
     seen: Counter[Layer] = Counter()
     chosen = []
@@ -186,4 +212,4 @@ def _standing_for_all(layers: tuple[Layer, ...]) -> list[Layer]:
         seen[layer] += 1
         if seen[layer] <= 2 or number == len(layers) - 1:
             chosen.append(layer)
-    return chosen
+    return tuple(chosen)

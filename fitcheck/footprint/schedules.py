@@ -68,7 +68,7 @@ def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
         output = _second(tape, output, _project(tape, values, gate))
     if a.sub_norm:
         output = _project(tape, values, output)
-    return _project(tape, hidden, output)
+    return _project(tape, hidden, output) if tape.projects else output
 
 
 def _second(tape: Tape, first: int, second: int) -> int:
