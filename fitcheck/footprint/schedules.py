@@ -58,10 +58,12 @@ def _project(tape: Tape, size: int, source: int) -> int:
 @_schedule(Attention)
 def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
     values = a.heads * (a.value_dim or a.head_dim)
-    query = _qkv_fused(a, tape, source) if a.fused_qkv else _qkv(a, tape, source)
     gate = None
-    if a.gated:
-        query, gate = tape.take(a.heads * a.head_dim), query
+    if a.fused_qkv:
+        query = _qkv_fused(a, tape, source)
+    else:
+        query, gate = _queries(a, tape)
+        _keys_and_values(a, tape, source)
     output = _attend(tape, a.heads, values, a.window, query)
     if gate is not None:
         # The gate is a strided half of the queries: it is copied out, and multiplied in place.
@@ -76,22 +78,31 @@ def _second(tape: Tape, first: int, second: int) -> int:
     return second
 
 
-def _qkv(a: Attention, tape: Tape, source: int) -> int:
-    """Queries stay; keys and values go to the cache."""
+def _queries(a: Attention, tape: Tape) -> tuple[int, int | None]:
+    """Queries as attention reads them, and what their gate is half of, where they have one."""
     width = a.heads * a.head_dim
-    turned = tape.rotates or a.qk_norm != "none"
-    query = tape.take(2 * width if a.gated else width)
-    if turned and not a.gated:
-        query = _project(tape, width, query)
+    if a.gated:
+        both = tape.take(2 * width)
+        return tape.take(width), both
+    query = tape.take(width)
+    return (_project(tape, width, query) if _turned(a, tape) else query), None
+
+
+def _turned(a: Attention, tape: Tape) -> bool:
+    """Whether queries and keys go through a norm or a rotation, the first of them into a tensor of its own."""
+    return tape.rotates or a.qk_norm != "none"
+
+
+def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
+    """Both go to the cache."""
     if not a.owns_kv:
         tape.drop(source)
-        return query
+        return
     value = tape.take(a.kv_heads * (a.value_dim or a.head_dim))
     key = _project(tape, a.kv_heads * a.head_dim, source)
-    if turned:
+    if _turned(a, tape):
         key = _project(tape, a.kv_heads * a.head_dim, key)
     tape.drop(key, value)
-    return query
 
 
 def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
