@@ -25,6 +25,7 @@ class Size(NamedTuple):
     sequence: int = 0  # a slot
     window: int | None = None  # whose cells
     width: int = 4  # bytes of an element
+    fixed: int = 0  # elements whatever the batch
 
 
 class Tape:
@@ -33,8 +34,9 @@ class Tape:
     A move is a tensor and the number of its size, or -1 where it is given back.
     """
 
-    def __init__(self, flash: bool) -> None:
+    def __init__(self, flash: bool, quantized: bool) -> None:
         self.flash = flash
+        self.quantized = quantized  # the cache, whose rows are then turned before they are rounded
         self.rotates = True  # whether attention turns queries and keys by their position
         self.projects = True  # whether attention ends with its output's product, or leaves that for later
         self.picked = False  # whether only the rows of wanted outputs are left
@@ -51,11 +53,12 @@ class Tape:
         sequence: int = 0,
         window: int | None = None,
         width: int = 4,
+        fixed: int = 0,
         uses: int = 1,
     ) -> int:
         """A new tensor of that Size, which goes once ``uses`` have dropped it."""
         rows = (0, token) if self.picked else (token, 0)
-        size = Size(*rows, score, cell, sequence, window, width)
+        size = Size(*rows, score, cell, sequence, window, width, fixed)
         self.moves.append((len(self._uses), self.sizes.setdefault(size, len(self.sizes))))
         self._uses.append(uses)
         return len(self._uses) - 1

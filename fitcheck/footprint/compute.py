@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, furthest
 from fitcheck.footprint.graph import graph
-from fitcheck.footprint.kv_cache import cells
+from fitcheck.footprint.kv_cache import cells, find_kv_type
 from fitcheck.footprint.mechanisms import Cache
 from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
@@ -60,12 +60,13 @@ class _Batch(NamedTuple):
         if size.score or size.cell:
             kept = cells(Cache(0, 0, window=size.window), self.context, self.slots, self.ubatch, self.unified)
         each = size.token + size.score * (kept if self.unified else kept // self.slots)
-        return size.width * (self.tokens * each + size.cell * kept + size.sequence * self.slots)
+        return size.width * (self.tokens * each + size.fixed + size.cell * kept + size.sequence * self.slots)
 
 
 def compute_bytes(
     model: Model,
     context: int,
+    kv_type: str = "f16",
     *,
     slots: int = 1,
     ubatch: int = 512,
@@ -82,6 +83,7 @@ def compute_bytes(
     reserved = graph_bytes(
         model,
         context,
+        kv_type,
         slots=slots,
         ubatch=ubatch,
         flash_attention=flash_attention,
@@ -99,6 +101,7 @@ def output_bytes(model: Model, slots: int = 1) -> int:
 def graph_bytes(
     model: Model,
     context: int,
+    kv_type: str = "f16",
     *,
     slots: int = 1,
     ubatch: int = 512,
@@ -107,7 +110,7 @@ def graph_bytes(
     outputs: int | None = None,
 ) -> int:
     """The compute buffer: the graph of a micro-batch, each slot an equal part of it."""
-    known = graph(model, flash_attention != "off")
+    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
     batch = _Batch(context, slots, ubatch, unified, outputs)
     return furthest(known.moves, [batch.bytes(size) for size in known.sizes], known.tensors)
 
@@ -115,6 +118,7 @@ def graph_bytes(
 def touched_bytes(
     model: Model,
     context: int,
+    kv_type: str = "f16",
     *,
     slots: int = 1,
     ubatch: int = 512,
@@ -127,7 +131,7 @@ def touched_bytes(
     never written; nor are the two tensors of rows given as embeddings. The
     CPU's backend converts the widest product's input outside of the buffer.
     """
-    known = graph(model, flash_attention != "off")
+    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
     batch = _Batch(context, slots, ubatch, unified, outputs=None)
     sizes = [batch.bytes(size) for size in known.sizes]
     idle = 2 * _F32 * batch.tokens * model.hidden_size

@@ -32,6 +32,19 @@ _UNROTATED = frozenset({"jamba", "nemotron_h", "nemotron_h_moe"})
 _ROTATED_IN_WINDOWS = frozenset({"cohere2"})
 
 
+_VALUES_TURNED = 64
+
+
+def turned_together(cache: Cache) -> int:
+    """Elements of a key that a quantized cache turns together: as many 64s, doubled, as divide a head."""
+    width, together = cache.key // cache.heads, 64
+    if width % together:
+        return 0
+    while width % (2 * together) == 0:
+        together *= 2
+    return together
+
+
 class Graph(NamedTuple):
     """What a Tape recorded: moves of tensors, and the sizes they name by number."""
 
@@ -41,19 +54,19 @@ class Graph(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def graph(model: Model, flash: bool) -> Graph:
+def graph(model: Model, flash: bool, quantized: bool) -> Graph:
     """The graph that is reserved for a micro-batch. Its last move takes the logits."""
-    builder = _Builder(model, flash)
+    builder = _Builder(model, flash, quantized)
     builder.build()
     tape = builder.tape
     return Graph(tuple(tape.moves), tuple(tape.sizes), 1 + max(tensor for tensor, _ in tape.moves))
 
 
 class _Builder:
-    def __init__(self, model: Model, flash: bool) -> None:
+    def __init__(self, model: Model, flash: bool, quantized: bool) -> None:
         self.model = model
         self.hidden = model.hidden_size
-        self.tape = Tape(flash)
+        self.tape = Tape(flash, quantized)
         self.layers = _standing_for_all(model.layers)
         self.inputs: dict[int | None, tuple[int, ...]] = {}
 
@@ -128,23 +141,20 @@ class _Builder:
         return slices
 
     def _cache_inputs(self) -> None:
-        """Positions, and for each kind of cache the places to write and the mask."""
+        """Positions, and for each kind of cache the places to write, the turns and the mask."""
         tape = self.tape
-        position = tape.take(
-            1, uses=sum(_cache(layer, self.hidden) is not None for layer in self.layers) or 1
-        )
-        last: dict[int | None, int] = {}
-        values: dict[int | None, int] = {}
-        for layer in self.layers:
-            cache = _cache(layer, self.hidden)
-            if cache is not None:
-                last[cache.window] = last.get(cache.window, 0) + 1
-                values[cache.window] = max(values.get(cache.window, 0), cache.value)
-        for window, layers in last.items():
-            key = tape.take(1, width=8, uses=layers)
-            value = tape.take(1 if tape.flash else values[window] or 1, width=8, uses=layers)
-            mask = tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=layers)
-            self.inputs[window] = (position, key, value, mask)
+        caches = [cache for layer in self.layers if (cache := _cache(layer, self.hidden))]
+        position = tape.take(1, uses=len(caches) or 1)
+        for window in dict.fromkeys(cache.window for cache in caches):
+            equal = [cache for cache in caches if cache.window == window]
+            uses = len(equal)
+            places = 1 if tape.flash else max(cache.value for cache in equal) or 1
+            inputs = [tape.take(1, width=8, uses=uses), tape.take(places, width=8, uses=uses)]
+            if tape.quantized:
+                sizes = (turned_together(equal[0]), _VALUES_TURNED if equal[0].value else 0)
+                inputs += [tape.take(fixed=size * size, uses=uses) for size in sizes if size]
+            inputs.append(tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=uses))
+            self.inputs[window] = (position, *inputs)
 
     def _layer(self, layer: Layer, rows: int, *, last: bool) -> int:
         if layer.mixer is not None and layer.ffns and layer.norms == 1:

@@ -65,6 +65,8 @@ def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
         query, gate = _queries(a, tape)
         _keys_and_values(a, tape, source)
     output = _attend(tape, a.heads, values, a.window, query)
+    if _turns_back(a, tape):
+        output = _project(tape, values, output)
     if gate is not None:
         # The gate is a strided half of the queries: it is copied out, and multiplied in place.
         output = _second(tape, output, _project(tape, values, gate))
@@ -83,14 +85,22 @@ def _queries(a: Attention, tape: Tape) -> tuple[int, int | None]:
     width = a.heads * a.head_dim
     if a.gated:
         both = tape.take(2 * width)
-        return tape.take(width), both
+        query = tape.take(width)
+        return (_project(tape, width, query) if _turns_back(a, tape) else query), both
     query = tape.take(width)
-    return (_project(tape, width, query) if _turned(a, tape) else query), None
+    if _turned(a, tape):
+        query = _project(tape, width, query)
+    return (_project(tape, width, query) if _turns_back(a, tape) else query), None
 
 
 def _turned(a: Attention, tape: Tape) -> bool:
-    """Whether queries and keys go through a norm or a rotation, the first of them into a tensor of its own."""
+    """Whether queries and keys are normed or rotated; the first of the two needs a tensor of its own."""
     return tape.rotates or a.qk_norm != "none"
+
+
+def _turns_back(a: Attention, tape: Tape) -> bool:
+    """Whether rows are turned to lose less when the cache rounds them: queries and keys, values and back."""
+    return tape.quantized and a.head_dim % 64 == 0
 
 
 def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
@@ -102,6 +112,9 @@ def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
     key = _project(tape, a.kv_heads * a.head_dim, source)
     if _turned(a, tape):
         key = _project(tape, a.kv_heads * a.head_dim, key)
+    if _turns_back(a, tape):
+        key = _project(tape, a.kv_heads * a.head_dim, key)
+        value = _project(tape, a.kv_heads * (a.value_dim or a.head_dim), value)
     tape.drop(key, value)
 
 

@@ -64,7 +64,7 @@ def test_cache_and_state_are_exact(row):
 
 @pytest.mark.parametrize("row", MEMORY, ids=_name)
 def test_compute_buffer_is_what_the_allocator_needs(row):
-    size = graph_bytes(load_model(row["model"]), int(row["context"]), **_asked(row))
+    size = graph_bytes(load_model(row["model"]), int(row["context"]), row["kv_type"], **_asked(row))
     assert size / MIB == pytest.approx(float(row["compute_mib"]), rel=0.02)
 
 
@@ -76,7 +76,10 @@ def test_output_buffer_is_exact(row):
 
 
 def test_most_compute_buffers_are_exact():
-    sizes = [graph_bytes(load_model(row["model"]), int(row["context"]), **_asked(row)) / MIB for row in MEMORY]
+    sizes = [
+        graph_bytes(load_model(row["model"]), int(row["context"]), row["kv_type"], **_asked(row)) / MIB
+        for row in MEMORY
+    ]
     off = [abs(size / float(row["compute_mib"]) - 1) for size, row in zip(sizes, MEMORY, strict=True)]
     assert sorted(off)[len(off) * 9 // 10] < 0.002
 
@@ -89,7 +92,11 @@ _UNDER = {("gemma-4-26b-a4b", "4096", "off"): 0.05, ("nemotron-h-8b", "16384", "
 @pytest.mark.parametrize("row", OUTPUTS, ids=_name)
 def test_compute_buffer_of_a_server_that_wants_one_output_a_slot(row):
     size = graph_bytes(
-        load_model(row["model"]), int(row["context"]), outputs=int(row["outputs"]), **_asked(row)
+        load_model(row["model"]),
+        int(row["context"]),
+        row["kv_type"],
+        outputs=int(row["outputs"]),
+        **_asked(row),
     )
     allowed = _UNDER.get((row["model"], row["context"], row["flash_attention"]), 0.02)
     assert size / MIB == pytest.approx(float(row["compute_mib"]), rel=allowed)

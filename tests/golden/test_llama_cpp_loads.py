@@ -45,9 +45,9 @@ def _sizes(row):
         "repacked": repacked_bytes(model, form, AVX512),
         "repacked_avx2": repacked_bytes(model, form, AVX2),
         "kv": kv_bytes(model, context, row["kv_type"], **asked),
-        "compute": graph_bytes(model, context, **asked),
+        "compute": graph_bytes(model, context, row["kv_type"], **asked),
         "output": output_bytes(model),
-        "touched": touched_bytes(model, context, **asked),
+        "touched": touched_bytes(model, context, row["kv_type"], **asked),
         "runtime": runtime_bytes(model, served=False),
     }
 

@@ -93,8 +93,10 @@ def test_memory_is_what_llama_cpp_takes(name, form, settings, simd, tmp_path):
         assert repacked / MIB == pytest.approx(logged(log, "CPU_REPACK model"), abs=0.006)
         assert cache / MIB == pytest.approx(logged(log, "(?:KV|RS)"), abs=0.016)
         assert output_bytes(model) / MIB == pytest.approx(logged(log, "output"), abs=0.006)
-        reserved = graph_bytes(model, context, outputs=1, **asked)
+        reserved = graph_bytes(model, context, kv_type, outputs=1, **asked)
         assert reserved / MIB == pytest.approx(logged(log, "compute"), rel=0.02)
-        peak = mapped + repacked + cache + touched_bytes(model, context, **asked) + runtime_bytes(model)
+        peak = (
+            mapped + repacked + cache + touched_bytes(model, context, kv_type, **asked) + runtime_bytes(model)
+        )
         assert peak / MIB == pytest.approx(grown, rel=0.03)
     file.unlink()
