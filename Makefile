@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 # What the installed extension is made of: a change reinstalls it.
 NATIVE := $(wildcard microbench/*.c microbench/*.h microbench/*.def microbench/*.py) setup.py pyproject.toml
 
-.PHONY: run test lint clean
+.PHONY: run test peer lint clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/fitcheck $(ARGS) || test $$? -eq 1  # "does not fit" is an answer, not a failed make
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(TEST)
+
+peer: $(VENV)/peer.stamp
+	$(BIN)/python -m pytest -m peer $(TEST)
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
@@ -31,6 +34,10 @@ $(VENV)/run.stamp: $(BIN)/python $(NATIVE)
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+$(VENV)/peer.stamp: $(VENV)/test.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,peer]"
 	@touch $@
 
 $(VENV)/lint.stamp: $(VENV)/test.stamp

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.formats import tensor_bytes
+from fitcheck.footprint.mechanisms import Tensor
 from fitcheck.footprint.mixes import FALCON_RULES, TYPES, Condition, Format, Rule, find_format
 from fitcheck.footprint.tensors import Facts, TensorGroup, layout
 from fitcheck.schema.model import Model
@@ -39,6 +40,47 @@ class Scope(NamedTuple):
     experts: int
 
 
+class Placed(NamedTuple):
+    """One tensor of the file."""
+
+    layer: int | None
+    tensor: Tensor
+    type: str
+    bytes: int
+    unused: bool
+
+
+def placed(model: Model, format_name: str) -> tuple[Placed, ...]:
+    """Every tensor of the file, group by group. The norms of a layer are one entry."""
+    return _placed(model, find_format(format_name).name)
+
+
+@lru_cache(maxsize=64)
+def _placed(model: Model, format_name: str) -> tuple[Placed, ...]:
+    form, known = find_format(format_name), layout(model)
+    found: list[Placed] = []
+    for group in known.groups:
+        for place, layer in enumerate(group.layers or (None,)):
+            name = _type_at(form, group, place, known.facts)
+            weighed = _weigh(group, name, 1)
+            found.append(Placed(layer, group.tensor, name, weighed.bytes, group.unused))
+    return tuple(found)
+
+
+def _type_at(form: Format, group: TensorGroup, place: int, facts: Facts) -> str:
+    """The type of one tensor of a group: the rules, asked for its place alone."""
+    if group.tensor.keep is not None:
+        return _kept_type(form.vectors, group)
+    here = slice(place, place + 1)
+    one = group._replace(tensors=1, ordinals=group.ordinals[here], counters=group.counters[here])
+    ((name, _),) = _types(form, one, facts)
+    return _fit(name, group.tensor.cols)
+
+
+def _kept_type(vectors: str, group: TensorGroup) -> str:
+    return vectors if group.tensor.keep == "F32" else group.tensor.keep or vectors
+
+
 def assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     """Every tensor of the file with its type, grouped. Raises UnknownName."""
     return _assign(model, find_format(format_name).name)
@@ -71,7 +113,7 @@ def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
 def _kept(model: Model, vectors: str) -> tuple[TypedTensors, ...]:
     """Tensors no format quantizes. The rope table is GGUF's own."""
     return tuple(
-        _weigh(group, vectors if group.tensor.keep == "F32" else group.tensor.keep, group.tensors)
+        _weigh(group, _kept_type(vectors, group), group.tensors)
         for group in layout(model).groups
         if group.tensor.keep and not (vectors == "F16" and group.tensor.name == "rope_freqs.weight")
     )

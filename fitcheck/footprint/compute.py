@@ -1,73 +1,159 @@
 """Buffers llama.cpp computes in, and what its process holds besides.
 
-The compute buffer is reserved once for one micro-batch and reused by every
-operation: its size is the widest moment of the graph, not a sum over layers.
-The formula below is within -1.5 % and +6.4 % (median +1 %) of what b11434
-reserves on a CPU, over 93 models and seven settings of context, micro-batch
-and flash attention; the exact figure depends on how the allocator packs.
+The compute buffer is reserved once for one micro-batch: every tensor of its
+graph lies in it, and reuses what earlier ones gave back. Its size is what the
+allocator needs for that order of tensors, so the graph is replayed here
+through the same rules (graph.py, arena.py). Against b11434 on a CPU, in 1010
+cases of shapes, contexts, micro-batches and slots, with and without flash
+attention: -1.5 to +0.2 %, 95 of 100 within 0.1 %. Where a server asks for one
+output a slot the buffer is a fraction of that: 834 of 848 cases within 2 %, the
+others up to 12 % under (small micro-batches and some slots of hybrids above all).
 """
 
-from fitcheck.footprint.kv_cache import cells, pad_context
-from fitcheck.footprint.mechanisms import Cache, Scratch
-from fitcheck.footprint.tensors import Layout, layout
+from typing import NamedTuple
+
+from fitcheck.footprint.arena import Size, furthest
+from fitcheck.footprint.graph import graph
+from fitcheck.footprint.kv_cache import cells, find_kv_type
+from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
 
 _F32 = 4
 
-ENGINE_BYTES = 32 << 20
-"""Code, threads and graphs. Peak RSS less weights, cache and buffers was 24 and
-71 MiB in two measured runs of llama.cpp b11434 with tokenizers of a few MiB."""
+ENGINE_BYTES = 13 << 20
+"""Code, threads and graphs of the bare library, over 40 files of ten families in b11434: 11 to 21 MiB
+more than its named buffers and its tokenizer. A server's own code and chat templates come on top."""
 
-TOKEN_BYTES = 400
-"""The tokenizer's tables, a token: b11434 loaded 128256 tokens and 280147 merges
-in 50 MiB more than none, 151936 with 151387 merges in 42, 64000 in 18."""
+TOKEN_BYTES, MERGE_BYTES, PIECE_BYTES = 210, 80, 150
+"""What b11434 keeps a token and a merge of byte-pair tokenizers, and a token of SentencePiece's, measured
+on tokenizers of 32000 to 262144 tokens and up to 280147 merges: within 4 MiB in each."""
+
+CANDIDATE_BYTES = 60
+"""What a server's sampler keeps a token beside the library: arrays of candidates and biases."""
+
+_SENTENCE_PIECE = frozenset({"gemma", "gemma2", "gemma3", "gemma3n"})
+_MERGES = {128256: 280147}  # Llama 3's; most others have a merge a token
+
+_CONVERTED = 34 / 32
+"""Bytes an element of a product's input takes once converted to Q8_0, the type nearly all weights meet."""
+
+
+class _Batch(NamedTuple):
+    """A micro-batch, and the cells it can look at."""
+
+    context: int
+    slots: int
+    ubatch: int
+    unified: bool
+    outputs: int | None  # tokens whose logits are wanted; all where it isn't said
+
+    @property
+    def tokens(self) -> int:
+        return -(-min(self.context, self.ubatch) // self.slots) * self.slots
+
+    def bytes(self, size: Size) -> int:
+        """Of a tensor of the graph."""
+        if size.output:
+            wanted = self.tokens if self.outputs is None else min(self.tokens, self.outputs)
+            return size.width * wanted * size.output
+        kept = 0
+        if size.score or size.cell:
+            kept = cells(Cache(0, 0, window=size.window), self.context, self.slots, self.ubatch, self.unified)
+        each = size.token + size.score * (kept if self.unified else kept // self.slots)
+        return size.width * (self.tokens * each + size.fixed + size.cell * kept + size.sequence * self.slots)
 
 
 def compute_bytes(
     model: Model,
     context: int,
+    kv_type: str = "f16",
+    *,
+    slots: int = 1,
+    ubatch: int = 512,
+    flash_attention: FlashAttention = "auto",
+    unified: bool = False,
+    outputs: int | None = None,
+) -> int:
+    """The compute buffer and the output buffer together.
+
+    ``context`` counts cells over all slots. ``outputs`` is how many tokens of
+    a micro-batch may ask for their logits: all of them unless the program says
+    less, as llama-server and llama-cli do (one a slot), but llama-bench doesn't.
+    """
+    reserved = graph_bytes(
+        model,
+        context,
+        kv_type,
+        slots=slots,
+        ubatch=ubatch,
+        flash_attention=flash_attention,
+        unified=unified,
+        outputs=outputs,
+    )
+    return reserved + output_bytes(model, slots)
+
+
+def output_bytes(model: Model, slots: int = 1) -> int:
+    """The buffer that hands out each slot's logits."""
+    return _F32 * slots * model.vocab_size
+
+
+def graph_bytes(
+    model: Model,
+    context: int,
+    kv_type: str = "f16",
+    *,
+    slots: int = 1,
+    ubatch: int = 512,
+    flash_attention: FlashAttention = "auto",
+    unified: bool = False,
+    outputs: int | None = None,
+) -> int:
+    """The compute buffer: the graph of a micro-batch, each slot an equal part of it."""
+    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
+    batch = _Batch(context, slots, ubatch, unified, outputs)
+    return furthest(known.moves, [batch.bytes(size) for size in known.sizes], known.tensors)
+
+
+def touched_bytes(
+    model: Model,
+    context: int,
+    kv_type: str = "f16",
     *,
     slots: int = 1,
     ubatch: int = 512,
     flash_attention: FlashAttention = "auto",
     unified: bool = False,
 ) -> int:
-    """Scratch of one micro-batch, and the buffer that hands out each slot's logits."""
-    known, hidden = layout(model), model.hidden_size
-    flash = flash_attention != "off"
-    windows = {cache.window for cache, _ in known.caches}
-    parts = 1 if unified else slots
-    spans = {
-        window: cells(Cache(0, 0, window=window), context, slots, ubatch, unified) // parts
-        for window in windows
-    }
-    inputs = sum(_inputs(known, window, span, flash) for window, span in spans.items())
-    batch = min(pad_context(context), ubatch)
-    moments = [batch * (model.vocab_size + 6 * hidden)]  # logits, and the rows they come from
-    for scratch in known.scratches:
-        moments.append(batch * (_held(scratch, spans, flash) + 5 * hidden) + slots * scratch.state)
-    return _F32 * (batch * inputs + max(moments) + slots * model.vocab_size)
+    """What a prompt as long as the context makes resident of the compute buffer, and of the backend's own.
 
-
-def _inputs(known: Layout, window: int | None, span: int, flash: bool) -> int:
-    """Elements a token of the mask over the cells of a slot, and of the places its values go to.
-
-    Flash attention takes the mask in F16; without it values are stored
-    transposed, each at an address of eight bytes.
+    A prompt wants the logits of its last token, so those of the others are
+    never written; nor are the two tensors of rows given as embeddings. The
+    CPU's backend converts the widest product's input outside of the buffer.
     """
-    if flash:
-        return span // 2
-    return span + 2 * max(cache.value for cache, _ in known.caches if cache.window == window)
+    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
+    batch = _Batch(context, slots, ubatch, unified, outputs=None)
+    sizes = [batch.bytes(size) for size in known.sizes]
+    idle = 2 * _F32 * batch.tokens * model.hidden_size
+    reached = furthest(known.moves[:-1], sizes, known.tensors)
+    return reached - idle + round(batch.tokens * _widest_input(model) * _CONVERTED)
 
 
-def _held(scratch: Scratch, spans: dict[int | None, int], flash: bool) -> int:
-    """Elements a token, with the scores of all heads where attention writes them out."""
-    if flash or not scratch.heads:
-        return scratch.elements
-    return scratch.elements + scratch.heads * spans[scratch.window]
+def _widest_input(model: Model) -> int:
+    """Elements that a token brings to the widest product."""
+    return max(
+        group.tensor.cols * (group.tensor.stack_read if group.tensor.name == "ffn_down_exps.weight" else 1)
+        for group in layout(model).groups
+        if group.tensor.rows_read > 1
+    )
 
 
-def runtime_bytes(model: Model) -> int:
-    """The engine's code and tables, above all the tokenizer's."""
-    return ENGINE_BYTES + TOKEN_BYTES * model.vocab_size
+def runtime_bytes(model: Model, *, served: bool = True) -> int:
+    """The engine's code and tables, above all the tokenizer's; the bare library's where nothing is served."""
+    size = ENGINE_BYTES + (CANDIDATE_BYTES * model.vocab_size if served else 0)
+    if model.architecture in _SENTENCE_PIECE:
+        return size + PIECE_BYTES * model.vocab_size
+    merges = _MERGES.get(model.vocab_size, model.vocab_size)
+    return size + TOKEN_BYTES * model.vocab_size + MERGE_BYTES * merges

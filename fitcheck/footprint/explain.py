@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fitcheck.footprint.assignment import TypedTensors, assign, weights_bytes
-from fitcheck.footprint.compute import ENGINE_BYTES, TOKEN_BYTES
+from fitcheck.footprint.compute import ENGINE_BYTES
 from fitcheck.footprint.formats import WeightType
 from fitcheck.footprint.kv_cache import find_kv_type, owned_caches, state_bytes
 from fitcheck.footprint.memory import footprint
@@ -35,7 +35,7 @@ def explain(model: Model, format_name: str, request: Request, context: int) -> E
         ExplanationLine(
             "runtime",
             "engine and tokenizer",
-            f"{ENGINE_BYTES >> 20} MiB and {TOKEN_BYTES} B × {model.vocab_size} tokens",
+            f"{ENGINE_BYTES >> 20} MiB, and tables of {model.vocab_size} tokens",
             need.runtime_bytes,
             _RUNTIME_SOURCE,
         ),

@@ -89,7 +89,7 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
 def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
     kv_type, slots, ubatch, flash = choices
     kv = kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
-    return kv, compute_bytes(model, context, slots=slots, ubatch=ubatch, flash_attention=flash)
+    return kv, compute_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
 
 
 def choices_of(request: Request) -> Choices:

@@ -1,0 +1,122 @@
+"""The buffer llama.cpp computes in: ggml's allocator over tensors that live and die in a fixed order.
+
+Rules from ggml/src/ggml-alloc.c of b11434: a tensor takes the smallest hole it
+fits into, the later of equal ones, else the end of the buffer; a freed tensor
+merges with the holes beside it; offsets are multiples of 32 bytes. What the
+buffer needs is the furthest byte ever taken, holes and all, so the order
+matters and no sum over living tensors says it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+ALIGNMENT = 32
+_ENDLESS = 1 << 62
+
+
+class Size(NamedTuple):
+    """Elements of a tensor: a term for each thing its shape grows with."""
+
+    token: int = 0  # elements a token of the micro-batch
+    output: int = 0  # a token whose logits are wanted
+    score: int = 0  # a token and cell of the cache
+    cell: int = 0  # a cell of the cache, all slots together
+    sequence: int = 0  # a slot
+    window: int | None = None  # whose cells
+    width: int = 4  # bytes of an element
+    fixed: int = 0  # elements whatever the batch
+
+
+class Tape:
+    """Records which tensors a graph takes and gives back, in the engine's order.
+
+    A move is a tensor and the number of its size, or -1 where it is given back.
+    """
+
+    def __init__(self, flash: bool, quantized: bool) -> None:
+        self.flash = flash
+        self.quantized = quantized  # the cache, whose rows are then turned before they are rounded
+        self.rotates = True  # whether attention turns queries and keys by their position
+        self.projects = True  # whether attention ends with its output's product, or leaves that for later
+        self.picked = False  # whether only the rows of wanted outputs are left
+        self.moves: list[tuple[int, int]] = []
+        self.sizes: dict[Size, int] = {}  # with their numbers
+        self._uses: list[int] = []
+
+    def take(
+        self,
+        token: int = 0,
+        *,
+        score: int = 0,
+        cell: int = 0,
+        sequence: int = 0,
+        window: int | None = None,
+        width: int = 4,
+        fixed: int = 0,
+        uses: int = 1,
+    ) -> int:
+        """A new tensor of that Size, which goes once ``uses`` have dropped it."""
+        rows = (0, token) if self.picked else (token, 0)
+        size = Size(*rows, score, cell, sequence, window, width, fixed)
+        self.moves.append((len(self._uses), self.sizes.setdefault(size, len(self.sizes))))
+        self._uses.append(uses)
+        return len(self._uses) - 1
+
+    def keep(self, tensor: int) -> int:
+        """One user more."""
+        self._uses[tensor] += 1
+        return tensor
+
+    def drop(self, *tensors: int) -> None:
+        """A user of each is done with it; what nobody uses any more is given back."""
+        for tensor in tensors:
+            self._uses[tensor] -= 1
+            if not self._uses[tensor]:
+                self.moves.append((tensor, -1))
+
+
+def furthest(moves: Iterable[tuple[int, int]], sizes: Sequence[int], tensors: int) -> int:
+    """The furthest byte that moves as a Tape has them take, given the bytes of each size."""
+    sizes = [-(-max(size, 1) // ALIGNMENT) * ALIGNMENT for size in sizes]
+    starts, lengths = [0], [_ENDLESS]  # holes by address; the last is the end of the buffer
+    places = [(0, 0)] * tensors
+    top = 0
+    for tensor, number in moves:
+        if number < 0:
+            _give(starts, lengths, *places[tensor])
+            continue
+        size = sizes[number]
+        hole = last = len(lengths) - 1
+        smallest = _ENDLESS
+        for other in range(last):
+            if size <= lengths[other] <= smallest:
+                hole, smallest = other, lengths[other]
+        start = starts[hole]
+        places[tensor] = start, size
+        if hole == last and start + size > top:
+            top = start + size
+        if smallest == size:
+            del starts[hole], lengths[hole]
+        else:
+            starts[hole] = start + size
+            lengths[hole] -= size
+    return top
+
+
+def _give(starts: list[int], lengths: list[int], start: int, size: int) -> None:
+    """A hole more, or a neighbour grown."""
+    place = bisect_left(starts, start)
+    end = start + size
+    joins_next = starts[place] == end
+    if place and starts[place - 1] + lengths[place - 1] == start:
+        lengths[place - 1] += size
+        if joins_next:
+            lengths[place - 1] += lengths[place]
+            del starts[place], lengths[place]
+    elif joins_next:
+        starts[place] = start
+        lengths[place] += size
+    else:
+        starts.insert(place, start)
+        lengths.insert(place, size)
