@@ -1,6 +1,6 @@
 """Engine profiles: one TOML file an engine, each figure with its source."""
 
-from fitcheck.schema.engine import AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.engine import AttentionRate, Device, Engine, GpuFamily, LaneCost, Residual, TypeRate
 from fitcheck.sources.profiles import Table, profile_path, read_toml, stems
 
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
@@ -35,7 +35,12 @@ def _engine(profile: Table, device: Device) -> Engine:
             GpuFamily(tuple(row["words"]), row["read_efficiency"], row["overhead_s_per_layer"], row["source"])
             for row in part.get("families", ())
         ),
+        lane_costs=tuple(
+            LaneCost(tuple(row["types"]), row["per_weight"], row["source"])
+            for row in part.get("lane_costs", ())
+        ),
         vendors=tuple(part.get("vendors", ())),
+        fitted=tuple(part.get("fitted", ())),
         residuals=tuple(
             Residual(row["basis"], row["low"], row["high"], row["runs"], row["source"])
             for row in part["residuals"]

@@ -15,6 +15,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("budget",),
     ("verdict",),
     ("planner",),
+    ("accuracy",),
     ("requirements", "claims"),
     ("sources", "bench"),
     ("probe",),
