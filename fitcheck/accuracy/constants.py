@@ -6,11 +6,13 @@ and ``lane_costs`` (all of their figures), or ``rates/<isa>`` and ``rates/<isa>/
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fitcheck.accuracy.case import Case
 from fitcheck.schema.engine import Engine, GpuFamily, LaneCost, TypeRate
 from fitcheck.speed.engines import family_of, isa_of
 
+Part = TypeVar("Part", Engine, GpuFamily)
 
 # Weights a second: a core of eight 8-bit products an instruction, four pipes and
 # 3.5 GHz would stand at 112e9. Runs that memory binds can't tell 60e9 from more.
@@ -54,9 +56,17 @@ def _bounds(name: str) -> tuple[float, float]:
     return (0.3, 0.95) if name.endswith("efficiency") else (5e-6, 5e-4)
 
 
+def _set(part: Part, name: str, value: float) -> Part:
+    if name == "read_efficiency":
+        return replace(part, read_efficiency=value)
+    if name == "overhead_s_per_layer":
+        return replace(part, overhead_s_per_layer=value)
+    raise ValueError(f"{name} is not a figure that a fit can set")
+
+
 def _field(engine: Engine, name: str) -> Constant:
     def put(engine: Engine, value: float) -> Engine:
-        return replace(engine, **{name: value})
+        return _set(engine, name, value)
 
     def shows(case: Case) -> bool:
         return engine.device == "cpu" or family_of(engine, case.machine.gpus[0].name) is None
@@ -86,7 +96,7 @@ def _family(engine: Engine, family: GpuFamily) -> Iterator[Constant]:
 
 def _with_family(engine: Engine, words: tuple[str, ...], name: str, value: float) -> Engine:
     families = tuple(
-        replace(family, **{name: value}) if family.words == words else family for family in engine.families
+        _set(family, name, value) if family.words == words else family for family in engine.families
     )
     return replace(engine, families=families)
 

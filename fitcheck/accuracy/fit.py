@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from math import exp, log
+from math import exp, log, sqrt
 
 from fitcheck.accuracy.case import Case
 from fitcheck.accuracy.constants import Constant, constants
@@ -57,4 +57,4 @@ def _best(engine: Engine, constant: Constant, cases: Sequence[Case]) -> float:
 def _loss(engine: Engine, cases: Sequence[Case]) -> float:
     """Sum of relative errors; a machine's weight grows with the root of its runs, lest one decide all."""
     runs = Counter(case.run.machine for case in cases)
-    return sum(abs(log(case.ratio(engine))) / runs[case.run.machine] ** 0.5 for case in cases)
+    return sum(abs(log(case.ratio(engine))) / sqrt(runs[case.run.machine]) for case in cases)

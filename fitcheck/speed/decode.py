@@ -13,7 +13,15 @@ from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.speed.attention import products
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import CoreRate, attention_rate, core_rate, core_speed, gpu_rate, gpu_share, residual
+from fitcheck.speed.engines import (
+    CoreRate,
+    attention_rate,
+    core_rate,
+    core_speed,
+    gpu_rate,
+    gpu_share,
+    residual,
+)
 from fitcheck.speed.roofline import Load, Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
