@@ -102,7 +102,7 @@ class _Judge:
             max_context=longest,
             why=why(need, fits, longest, self.budget),
             needs_native_training=stored.ternary and not self.model.trained_ternary,
-            quality_note=quality_note(stored.ternary, self.model),
+            quality_note=quality_note(stored.ternary, self.model, stored.format),
             notes=stored.notes,
         )
         return self._with_speed(row, stored)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fitcheck.budget import Budget
 from fitcheck.footprint.memory import Footprint
+from fitcheck.footprint.quality import quality_of
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Fits, FormatPlan
 from fitcheck.units import GIB, gib, rate, tokens
@@ -25,13 +26,13 @@ def why(need: Footprint, fits: Fits, longest: int, budget: Budget) -> str:
     return f"{gib(-spare)} short: no room for a cache and buffers beside the weights"
 
 
-def quality_note(ternary: bool, model: Model) -> str | None:
-    """What a format costs in quality, where that is beyond argument."""
+def quality_note(ternary: bool, model: Model, format_name: str) -> str | None:
+    """What a format costs in quality, where that is beyond argument or was measured."""
     if ternary and not model.trained_ternary:
         return NOT_TERNARY
     if ternary:
         return "lossless: the model was trained ternary"
-    return None
+    return quality_of(format_name, model)
 
 
 def verdict(model: Model, budget: Budget, plans: Sequence[FormatPlan], best: FormatPlan | None) -> str:

@@ -42,7 +42,7 @@ _MULTIPLIER = {
 
 
 def llmfit(case: Case) -> float:
-    """On a GPU 0.55 x bandwidth over parameters x bytes, on a CPU 70 (Arm: 90) over billions of parameters."""
+    """On a GPU 0.55 x bandwidth over parameters x bytes, on a CPU 70 (Arm: 90) over 10⁹ parameters."""
     if case.run.device == "cpu":
         return _llmfit_on_cpu(case)
     if _expert_layers(case.model):

@@ -36,6 +36,16 @@ def constants(engine: Engine) -> tuple[Constant, ...]:
     return tuple(found for path in engine.fitted for found in _constants(engine, path))
 
 
+def figures(engine: Engine) -> dict[str, float]:
+    """All figures of the kinds that a fit can set, by the names of their constants."""
+    found = {"read_efficiency": engine.read_efficiency, "overhead_s_per_layer": engine.overhead_s_per_layer}
+    for family in engine.families:
+        found[f"{family.words[0]}.read_efficiency"] = family.read_efficiency
+        found[f"{family.words[0]}.overhead_s_per_layer"] = family.overhead_s_per_layer
+    found |= {f"lane_costs.{cost.types[0]}": cost.per_weight for cost in engine.lane_costs}
+    return found | {f"{rate.isa}.{rate.type}": rate.weights_per_s for rate in engine.rates}
+
+
 def _constants(engine: Engine, path: str) -> Iterator[Constant]:
     kind, *names = path.split("/")
     if kind == "families":

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from fitcheck.accuracy.baselines import bandwidth_over_size, llmfit
 from fitcheck.accuracy.case import Case, of_engine, without
 from fitcheck.accuracy.fit import fit
-from fitcheck.accuracy.spread import Residue, spread
+from fitcheck.accuracy.spread import Residue, Spread, spread
 from fitcheck.schema.accuracy import Judged
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import Engine, Residual
 from fitcheck.schema.machine import Basis, Machine
+from fitcheck.speed.engines import residual
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Prediction:
     """What the profile says of a case, and what it would say without the machine's runs."""
 
     case: Case
+    engine: Engine
     basis: Basis
     in_sample: float  # tokens/s
     left_out: float  # tokens/s
@@ -46,13 +48,12 @@ def _leave_one_out(cases: Sequence[Case], engine: Engine) -> Iterator[Prediction
             if case.run.machine == machine:
                 known = case.predict(engine)
                 left_out = case.predict(refitted).tokens_per_s.expected
-                yield Prediction(case, known.basis, known.tokens_per_s.expected, left_out)
+                yield Prediction(case, engine, known.basis, known.tokens_per_s.expected, left_out)
 
 
 def _judged(prediction: Prediction, residues: Sequence[Residue]) -> Judged:
     case, expected = prediction.case, prediction.left_out
-    others = [residue for residue in residues if residue.machine != case.run.machine]
-    width = spread(others, case.run.engine, case.run.device, prediction.basis)
+    width = _width(prediction, residues)
     return Judged(
         run=case.run,
         basis=prediction.basis,
@@ -63,6 +64,13 @@ def _judged(prediction: Prediction, residues: Sequence[Residue]) -> Judged:
         bandwidth_over_size=bandwidth_over_size(case),
         llmfit=llmfit(case),
     )
+
+
+def _width(prediction: Prediction, residues: Sequence[Residue]) -> Spread | Residual:
+    """As other machines' runs have it; the profile's own figures where no such run was asked for."""
+    run, basis = prediction.case.run, prediction.basis
+    others = [r for r in residues if r.machine != run.machine and r.device == run.device]
+    return spread(others, run.engine, run.device, basis) if others else residual(prediction.engine, basis)
 
 
 def ignorant(cases: Sequence[Case], engines: Sequence[Engine]) -> tuple[Residue, ...]:

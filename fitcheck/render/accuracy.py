@@ -1,6 +1,6 @@
 """An AccuracyReport, for people and for ``docs/accuracy.md``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TextIO
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from fitcheck.render.markdown import table_lines
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.accuracy import AccuracyReport, Judged, Score
+from fitcheck.schema.engine import Engine, Residual
 from fitcheck.units import rate
 
 _HEADINGS = (
@@ -59,6 +60,17 @@ def print_accuracy(report: AccuracyReport, file: TextIO) -> None:
     for reason in report.left_out:
         table.add_row(reason.reason, str(reason.runs), reason.examples[0])
     console.print(table)
+
+
+def print_fit(
+    engine: Engine, fitted: Mapping[str, float], residuals: Sequence[Residual], file: TextIO
+) -> None:
+    """What an engine's profile should hold: the constants its runs give, and the widths of intervals."""
+    file.write(f"{engine.name}, {engine.device}\n")
+    for name, value in fitted.items():
+        file.write(f"  {name} = {value:.3g}\n")
+    for row in residuals:
+        file.write(f"  {row.basis}: {row.low} to {row.high}, {row.runs} runs; {row.source}\n")
 
 
 def accuracy_markdown(report: AccuracyReport) -> str:

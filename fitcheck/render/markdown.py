@@ -57,7 +57,7 @@ def _cells(row: FormatPlan, best: bool) -> list[str]:
         tokens(row.max_context) if row.max_context else _UNKNOWN,
         _speed(row.decode_tokens_per_s),
         row.decode_bound or _UNKNOWN,
-        row.quality_note or "; ".join(row.notes),
+        "; ".join(filter(None, (row.quality_note, *row.notes))),
     ]
 
 

@@ -5,24 +5,12 @@ from dataclasses import replace
 import pytest
 
 from fitcheck.accuracy.case import Case, without
-from fitcheck.accuracy.constants import constants
+from fitcheck.accuracy.constants import constants, figures
 from fitcheck.accuracy.fit import fit
 from fitcheck.schema.engine import Engine
 from tests.unit.accuracy.conftest import cases_of, engine_of
 
 FITTED = (("llama.cpp", "gpu"), ("llama.cpp", "cpu"), ("bitnet.cpp", "cpu"), ("exllamav2", "gpu"))
-
-
-def figures(engine: Engine) -> dict[str, float]:
-    """Every figure that a fit may have touched."""
-    return {
-        "read_efficiency": engine.read_efficiency,
-        "overhead_s_per_layer": engine.overhead_s_per_layer,
-        **{f"{rate.isa}.{rate.type}": rate.weights_per_s for rate in engine.rates},
-        **{f"{family.words[0]}.read": family.read_efficiency for family in engine.families},
-        **{f"{family.words[0]}.layer": family.overhead_s_per_layer for family in engine.families},
-        **{f"lanes.{cost.types[0]}": cost.per_weight for cost in engine.lane_costs},
-    }
 
 
 @pytest.mark.parametrize(("name", "device"), FITTED)
@@ -71,8 +59,10 @@ def test_runs_timed_by_a_client_decide_nothing() -> None:
 
 @pytest.mark.parametrize(("name", "device"), FITTED)
 def test_every_fitted_figure_has_a_name_of_its_own(name: str, device: str) -> None:
-    names = [constant.name for constant in constants(engine_of(name, device))]  # type: ignore[arg-type]
+    engine = engine_of(name, device)  # type: ignore[arg-type]
+    names = [constant.name for constant in constants(engine)]
     assert len(names) == len(set(names)) > 0
+    assert set(names) <= set(figures(engine))
 
 
 def test_a_figure_that_nothing_can_set_is_refused() -> None:

@@ -69,5 +69,5 @@ def test_a_faulty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     text = "machine,device,cards\nrtx-3090,gpu,many\n"
     (tmp_path / "measurements" / "new.csv").write_text(text, encoding="utf-8")
     monkeypatch.setattr(measurements, "profiles_directory", lambda: tmp_path)
-    with pytest.raises(BadInput, match="new.csv, line 2"):
+    with pytest.raises(BadInput, match=r"new\.csv, line 2"):
         load_runs()
