@@ -106,8 +106,8 @@ def test_all_runs_of_machines_never_seen() -> None:
     scores = {(score.kind, score.name): score for score in found.scores}
     assert scores["all", "on a GPU"].median <= 0.15
     assert scores["all", "on a CPU"].median <= 0.15
-    by_basis = [score for score in found.scores if score.kind == "basis"]
-    assert len(by_basis) == 4
+    by_basis = [score for score in found.scores if score.kind == "basis" and score.runs >= 30]
+    assert len(by_basis) == 3
     assert all(0.73 <= score.coverage <= 0.87 for score in by_basis)
 
 
