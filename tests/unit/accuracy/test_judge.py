@@ -1,5 +1,7 @@
 """Intervals, baselines and scores, against figures worked out by hand and against the runs."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from fitcheck.accuracy.judge import ignorant
 from fitcheck.accuracy.report import report
 from fitcheck.accuracy.residuals import residuals
 from fitcheck.accuracy.spread import Residue, spread, spread_of, weighted_quantile
+from fitcheck.render.accuracy import accuracy_markdown
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.measurements import load_runs
 from tests.unit.accuracy.conftest import all_cases, engine_of
@@ -109,6 +112,8 @@ def test_all_runs_of_machines_never_seen() -> None:
     by_basis = [score for score in found.scores if score.kind == "basis" and score.runs >= 30]
     assert len(by_basis) == 3
     assert all(0.73 <= score.coverage <= 0.87 for score in by_basis)
+    page = Path(__file__).parents[3] / "docs" / "accuracy.md"
+    assert page.read_text(encoding="utf-8") == accuracy_markdown(found)
 
 
 @pytest.mark.slow
