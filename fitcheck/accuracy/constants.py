@@ -1,6 +1,6 @@
 """The figures of an engine profile that published runs decide, as knobs a fit can turn.
 
-A profile lists them under ``fitted``: a field (``read_efficiency``), ``families``
+A profile lists them under ``fitted``: a field (``read_efficiency``, ``cache_efficiency``), ``families``
 and ``lane_costs`` (all of their figures), or ``rates/<isa>`` and ``rates/<isa>/<type>``.
 """
 
@@ -17,6 +17,8 @@ Part = TypeVar("Part", Engine, GpuFamily)
 # Weights a second: a core of eight 8-bit products an instruction, four pipes and
 # 3.5 GHz would stand at 112e9. Runs that memory binds can't tell 60e9 from more.
 _FASTEST_CORE = 60e9
+
+_DEEP = 1024  # tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def constants(engine: Engine) -> tuple[Constant, ...]:
 def figures(engine: Engine) -> dict[str, float]:
     """All figures of the kinds that a fit can set, by the names of their constants."""
     found = {"read_efficiency": engine.read_efficiency, "overhead_s_per_layer": engine.overhead_s_per_layer}
+    found["cache_efficiency"] = engine.cache_efficiency
     for family in engine.families:
         found[f"{family.words[0]}.read_efficiency"] = family.read_efficiency
         found[f"{family.words[0]}.overhead_s_per_layer"] = family.overhead_s_per_layer
@@ -57,6 +60,8 @@ def _constants(engine: Engine, path: str) -> Iterator[Constant]:
         isa, types = names[0], names[1:]
         named = [rate for rate in engine.rates if rate.isa == isa and (not types or rate.type in types)]
         yield from map(_rate, named)
+    elif kind == "cache_efficiency":
+        yield Constant(kind, _put_cache, lambda engine: engine, 0.15, 0.95, _is_deep)
     else:
         yield _field(engine, kind)
 
@@ -82,6 +87,15 @@ def _field(engine: Engine, name: str) -> Constant:
         return engine.device == "cpu" or family_of(engine, case.machine.gpus[0].name) is None
 
     return Constant(name, put, lambda engine: engine, *_bounds(name), shows)
+
+
+def _put_cache(engine: Engine, value: float) -> Engine:
+    return replace(engine, cache_efficiency=value)
+
+
+def _is_deep(case: Case) -> bool:
+    """Whether reading the cache takes a share of the time worth seeing."""
+    return case.run.depth >= _DEEP
 
 
 def _family(engine: Engine, family: GpuFamily) -> Iterator[Constant]:

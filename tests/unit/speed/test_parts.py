@@ -122,6 +122,12 @@ def test_a_rate_measured_here_is_fitchecks_own() -> None:
     assert found and (found.weights_per_s, found.basis) == (5e10, "measured")
 
 
+def test_table_kernels_of_which_no_run_tells_are_as_fast_as_i2_s() -> None:
+    engine = ENGINES["bitnet.cpp", "cpu"]
+    assert rate_of(engine, "TL2", "avx2") == rate_of(engine, "I2_S", "avx2")
+    assert rate_of(engine, "TL1", "neon_dotprod") == rate_of(engine, "I2_S", "neon_dotprod")
+
+
 def test_a_type_without_a_rate_is_left_to_memory() -> None:
     assert core_rate(LLAMA, replace(BARE, simd=("avx2",)), "EXL2-head") is None
 
