@@ -119,7 +119,7 @@ class Judge:
             "max_context": longest,
             "why": why(fits, way.headroom_bytes, longest, stored.weights_bytes, place),
             "needs_native_training": stored.ternary and not self.model.trained_ternary,
-            "quality_note": quality_note(stored.ternary, self.model),
+            "quality_note": quality_note(stored.ternary, self.model, stored.format),
         }
 
     def _conversions(self, stored: Stored, engines: Engines) -> tuple[Conversion, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fitcheck.budget import Budget, Pool
+from fitcheck.footprint.quality import quality_of
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Fits, FormatPlan, Placement
 from fitcheck.units import GIB, gib, rate, tokens
@@ -43,13 +44,13 @@ def layers_on_gpus(place: Placement) -> str:
     return f"{place.gpu_layers} of {place.layers_total} layers on {where}"
 
 
-def quality_note(ternary: bool, model: Model) -> str | None:
-    """What a format costs in quality, where that is beyond argument."""
+def quality_note(ternary: bool, model: Model, format_name: str) -> str | None:
+    """What a format costs in quality, where that is beyond argument or was measured."""
     if ternary and not model.trained_ternary:
         return NOT_TERNARY
     if ternary:
         return "lossless: the model was trained ternary"
-    return None
+    return quality_of(format_name, model)
 
 
 def verdict(model: Model, budget: Budget, plans: Sequence[FormatPlan], best: FormatPlan | None) -> str:

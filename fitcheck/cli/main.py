@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "run the model's real shape and compare with the prediction",
     "explain": "derive a model's memory line by line",
     "need": "say what a machine must have for a model at a wished speed",
+    "accuracy": "set predictions beside published runs",
     "tui": "try out hardware and see what changes (also: fitcheck alone)",
     "models": "list the models fitcheck knows by name",
     "machines": "list the machines fitcheck knows by name",

@@ -19,7 +19,7 @@ def plan_markdown(plan: Plan, command: str) -> str:
             "",
             _machine(plan),
             "",
-            *_table(_HEADINGS, [_cells(row, row.format == plan.best) for row in plan.plans]),
+            *table_lines(_HEADINGS, [_cells(row, row.format == plan.best) for row in plan.plans]),
             "",
             "```",
             command,
@@ -40,7 +40,7 @@ def _machine(plan: Plan) -> str:
     )
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [_line(headings), _line(["---"] * len(headings)), *map(_line, rows)]
 
 
@@ -57,7 +57,7 @@ def _cells(row: FormatPlan, best: bool) -> list[str]:
         tokens(row.max_context) if row.max_context else _UNKNOWN,
         _speed(row.decode_tokens_per_s),
         row.decode_bound or _UNKNOWN,
-        row.quality_note or "; ".join(row.notes),
+        "; ".join(filter(None, (row.quality_note, *row.notes))),
     ]
 
 

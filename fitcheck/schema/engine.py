@@ -44,6 +44,15 @@ class GpuFamily:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneCost:
+    """Instructions of one GPU lane that a weight of these types costs, unpacking included."""
+
+    types: tuple[str, ...]
+    per_weight: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Residual:
     """Measured speed over expected speed: the 10th and 90th percentile of real runs."""
 
@@ -107,7 +116,9 @@ class Engine:
     attention: tuple[AttentionRate, ...] = ()
     reference: tuple[TypeRate, ...] = ()  # fitcheck's own kernels on the core of the rates
     families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
+    lane_costs: tuple[LaneCost, ...] = ()  # types that keep a GPU's arithmetic busy
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
+    fitted: tuple[str, ...] = ()  # the figures that published runs decide: fields, or "rates/<isa>/<type>"
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True
     memory: EngineMemory = NO_RULES

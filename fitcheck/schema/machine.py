@@ -89,6 +89,7 @@ class Gpu:
     bandwidth_bytes_per_s: float | None = None  # the data sheet's
     source: str = ""
     achieved_bytes_per_s: float | None = None  # what decoding was seen to read
+    lane_ops_per_s: float | None = None  # instructions of single lanes: lanes x clock
 
 
 @dataclass(frozen=True)

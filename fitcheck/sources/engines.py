@@ -7,6 +7,7 @@ from fitcheck.schema.engine import (
     Engine,
     EngineMemory,
     GpuFamily,
+    LaneCost,
     Residual,
     TypeRate,
 )
@@ -51,7 +52,12 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
             GpuFamily(tuple(row["words"]), row["read_efficiency"], row["overhead_s_per_layer"], row["source"])
             for row in part.get("families", ())
         ),
+        lane_costs=tuple(
+            LaneCost(tuple(row["types"]), row["per_weight"], row["source"])
+            for row in part.get("lane_costs", ())
+        ),
         vendors=tuple(part.get("vendors", ())),
+        fitted=tuple(part.get("fitted", ())),
         residuals=tuple(
             Residual(row["basis"], row["low"], row["high"], row["runs"], row["source"])
             for row in part["residuals"]

@@ -16,6 +16,10 @@ from fitcheck.sources.profiles import Table, profile_path, read_toml, source_of,
 from fitcheck.units import parse_bandwidth, parse_capacity
 
 _MEMORY = re.compile(r"[-_: ,]*\b((?:lp)?ddr\d[a-z]*-\d{4,5})$", re.IGNORECASE)
+# The cores that engines' rates come from, in bits multiplied a second: a Zen 4
+# one at 3.68 GHz with two pipes of 256 bits, an Apple M2 one at 3.5 GHz with four of 128.
+_REFERENCE_CORE = {"x86_64": 512 * 3.68, "aarch64": 512 * 3.5}
+
 _RAM = re.compile(r"[-_: ,]+(\d+)\s?(?:gb?|gib)$", re.IGNORECASE)
 
 
@@ -72,7 +76,7 @@ def machine_from_table(name: str, table: Table, choice: Choice) -> Machine:
         cores=table.get("cores"),
         threads=table.get("threads"),
         simd=tuple(table.get("simd", ())),
-        core_speed=table.get("core_speed"),
+        core_speed=_core_speed(table),
         peak_bandwidth_bytes_per_s=peak,
         bandwidth_bytes_per_s=parse_bandwidth(achieved) if achieved else None,
         bandwidth_basis="profile" if achieved else "spec" if peak else "assumed",
@@ -119,6 +123,13 @@ def _peak(table: Table, memory: str | None) -> float | None:
     return float(table["bus_bits"] / 8 * transfers)
 
 
+def _core_speed(table: Table) -> float | None:
+    """A core beside the reference of its kind: width of its multiply pipes x clock with all cores at work."""
+    if "vector_bits" not in table:
+        return None
+    return float(table["vector_bits"] * table["clock_ghz"] / _REFERENCE_CORE[table["arch"]])
+
+
 def _gpu(table: Table, ram_bytes: int | None, source: str) -> Gpu:
     """The card, or the GPU within; without memory of its own it shares all of the RAM."""
     vram = parse_capacity(table["vram"]) if "vram" in table else ram_bytes
@@ -131,6 +142,7 @@ def _gpu(table: Table, ram_bytes: int | None, source: str) -> Gpu:
         bandwidth_bytes_per_s=parse_bandwidth(table["peak_bandwidth"]),
         source=source,
         achieved_bytes_per_s=parse_bandwidth(achieved) if achieved else None,
+        lane_ops_per_s=table["lanes"] * table["clock_ghz"] * 1e9 if "lanes" in table else None,
     )
 
 

@@ -14,7 +14,15 @@ from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.speed.attention import products
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import CoreRate, attention_rate, core_rate, core_speed, gpu_share, residual
+from fitcheck.speed.engines import (
+    CoreRate,
+    attention_rate,
+    core_rate,
+    core_speed,
+    gpu_rate,
+    gpu_share,
+    residual,
+)
 from fitcheck.speed.roofline import Load, Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
@@ -116,7 +124,7 @@ class Decoder(Steps):
     def _on_gpu(self, gpu: Gpu) -> _Weights:
         """Bytes at the share of the data sheet's bandwidth the engine reaches, and launches."""
         bandwidth, share = gpu_bandwidth(self.machine, gpu), gpu_share(self.engine, gpu.name)
-        loads = (Load(group.bytes, group.weights, None) for group in self.groups)
+        loads = (Load(g.bytes, g.weights, gpu_rate(self.engine, gpu, g.type)) for g in self.groups)
         bytes_per_s = bandwidth.bytes_per_s * share.read_efficiency
         cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(share.overhead_s_per_layer))
         return _Weights(bandwidth, bytes_per_s, cost, ())

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Engine, Residual, TypeRate
-from fitcheck.schema.machine import Basis, Machine
+from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.machine import Basis, Gpu, Machine
 
 # The widest kernel family first. An ISA runs what the ones behind it run.
 _ISA_ORDER = ("avx512", "avx2", "neon_dotprod", "neon", "scalar")
@@ -15,11 +15,17 @@ _ISA_OF_FEATURE = {
     "neon": "neon",
 }
 
-# Cores without a rate of their own, beside AVX2: llama.cpp's K-quant and IQ dots
-# on one M2 core stand at 0.85 to 1.1 of a Zen 4 core's, its AVX-512 build at
-# 1.0 of its AVX2 build (same core, b11434). A Raspberry Pi 400 core, without dot
-# products, does 1.1e9 Q4_K weights/s (1.6 tokens/s of Llama-3.2-3B on four).
-_RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.9, "neon": 0.03, "scalar": 0.02}
+# Kernels without a rate of their own, beside AVX2 on cores as wide and as fast:
+# llama.cpp's K-quant and IQ dots on one M2 core stand at 0.85 to 1.1 of a Zen 4
+# core's, its AVX-512 build at 1.0 of its AVX2 build (same core, b11434). Without
+# dot products a multiply takes four instructions: a Raspberry Pi 400 core does
+# 1.1e9 Q4_K weights/s (1.6 tokens/s of Llama-3.2-3B on four).
+_RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.95, "neon": 0.25, "scalar": 0.02}
+
+# A core of which only the features are known, beside the reference of its kind:
+# x86 from 0.6 (a small core of 256 bits) to 1.5 (a desktop), Arm with dot products
+# from 0.25 (two pipes at 1.8 GHz) to 1.25 (an M4), without them a Cortex-A53 to A72.
+_TYPICAL_SPEED = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.6, "neon": 0.12, "scalar": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +81,12 @@ def core_speed(engine: Engine, machine: Machine) -> float | None:
 
 def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> CoreRate:
     wanted = isa or "avx2"
+    pace = speed or _TYPICAL_SPEED[wanted]
     for rate in rates:
         if rate.isa == wanted:
-            return CoreRate(rate.weights_per_s * (speed or 1.0), "profile" if isa else "assumed")
+            return CoreRate(rate.weights_per_s * pace, "profile" if isa and speed else "assumed")
     nearest = rates[0]
-    scale = (speed or 1.0) * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
+    scale = pace * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
     return CoreRate(nearest.weights_per_s * scale, "assumed")
 
 
@@ -92,11 +99,23 @@ def attention_rate(engine: Engine, kv_type: str, flash_attention: bool) -> Atten
 
 def gpu_share(engine: Engine, gpu_name: str) -> GpuShare:
     """The engine on GPUs of this family; its general figures where none was measured apart."""
+    part = family_of(engine, gpu_name) or engine
+    return GpuShare(part.read_efficiency, part.overhead_s_per_layer)
+
+
+def family_of(engine: Engine, gpu_name: str) -> GpuFamily | None:
+    """The first family that the GPU's name has words of."""
     name = f" {gpu_name.lower().replace('-', ' ')} "
-    for family in engine.families:
-        if any(f" {words} " in name for words in family.words):
-            return GpuShare(family.read_efficiency, family.overhead_s_per_layer)
-    return GpuShare(engine.read_efficiency, engine.overhead_s_per_layer)
+    families = (f for f in engine.families if any(f" {words} " in name for words in f.words))
+    return next(families, None)
+
+
+def gpu_rate(engine: Engine, gpu: Gpu, weight_type: str) -> float | None:
+    """Weights a second that the GPU's lanes unpack and multiply; None where memory alone is known to bind."""
+    if gpu.lane_ops_per_s is None:
+        return None
+    costs = (cost.per_weight for cost in engine.lane_costs if weight_type in cost.types)
+    return next((gpu.lane_ops_per_s / cost for cost in costs), None)
 
 
 def residual(engine: Engine, basis: Basis) -> Residual:

@@ -83,7 +83,7 @@ def _row(row: FormatPlan, best: bool) -> Row:
         Cell(speed_text(row.decode_tokens_per_s)),
         Cell(row.decode_bound or UNKNOWN),
         Cell(row.engine),
-        Cell(row.quality_note or "; ".join(row.notes)),
+        Cell("; ".join(filter(None, (row.quality_note, *row.notes)))),
     )
     return Row(row.format, cells, _tone(row, best))
 

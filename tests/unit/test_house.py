@@ -18,6 +18,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("verdict",),
     ("judge",),
     ("planner",),
+    ("accuracy",),
     ("requirements", "claims"),
     ("sources", "bench"),
     ("probe",),

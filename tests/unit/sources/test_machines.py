@@ -31,6 +31,8 @@ class GpuProfile(BaseModel):
     vram: str | None = Field(default=None, pattern=CAPACITY)
     peak_bandwidth: str = Field(pattern=RATE)
     achieved: str | None = Field(default=None, pattern=RATE)
+    lanes: PositiveInt | None = None
+    clock_ghz: float | None = Field(default=None, gt=0.2, lt=4)
 
 
 class MachineProfile(BaseModel):
@@ -41,7 +43,8 @@ class MachineProfile(BaseModel):
     cores: PositiveInt | None = None
     threads: PositiveInt | None = None
     simd: list[str] = []
-    core_speed: float | None = Field(default=None, gt=0.02, lt=5)
+    vector_bits: int | None = Field(default=None, ge=64, le=2048)
+    clock_ghz: float | None = Field(default=None, gt=0.5, lt=7)
     ram: str | None = Field(default=None, pattern=CAPACITY)
     ram_sizes: list[str] = []
     bus_bits: PositiveInt | None = None

@@ -44,7 +44,8 @@ def machines(draw: st.DrawFn) -> Machine:
         for threads in (1, 2, 8)
         if measured and draw(st.booleans())
     )
-    card = Gpu("NVIDIA GeForce RTX 3090", 24 << 30, draw(st.none() | bandwidths))
+    lanes = draw(st.none() | st.floats(1e11, 1e14))
+    card = Gpu("NVIDIA GeForce RTX 3090", 24 << 30, draw(st.none() | bandwidths), lane_ops_per_s=lanes)
     rates = (KernelRate("I2_S", "avx2", draw(st.floats(1e9, 1e12)), "measured"),) if measured else ()
     return Machine(
         name="any",
@@ -53,6 +54,7 @@ def machines(draw: st.DrawFn) -> Machine:
         arch=draw(st.sampled_from((None, "x86_64", "aarch64"))),
         cores=cores,
         simd=draw(st.sampled_from(FEATURES)),
+        core_speed=draw(st.none() | st.floats(0.05, 3)),
         peak_bandwidth_bytes_per_s=draw(st.none() | bandwidths),
         read_bandwidth=rows,
         kernel_rates=rates,
@@ -113,7 +115,7 @@ def test_more_threads_up_to_the_cores_are_never_slower(
 
 @given(decoders(), depths)
 def test_memory_alone_never_makes_fewer_bytes_slower(decoder: Decoder, depth: int) -> None:
-    engine = replace(decoder.engine, rates=(), attention=())
+    engine = replace(decoder.engine, rates=(), attention=(), lane_costs=())
     machine = replace(decoder.machine, kernel_rates=())
     sizes = []
     for name in FORMATS:
@@ -130,3 +132,25 @@ def test_the_curve_starts_at_the_speed_and_falls(decoder: Decoder, context: int)
     assert (start.depth, half.depth, full.depth) == (0, context // 2, context)
     assert start.expected == rate(decoder).expected
     assert start.expected >= half.expected >= full.expected
+
+
+@given(decoders(), depths, st.floats(1, 100))
+def test_faster_cores_and_lanes_are_never_slower(decoder: Decoder, depth: int, times: float) -> None:
+    card = replace(decoder.machine.gpus[0], lane_ops_per_s=1e12)
+    slow = replace(decoder.machine, core_speed=0.5, kernel_rates=(), gpus=(card,))
+    fast_card = replace(card, lane_ops_per_s=1e12 * times)
+    fast = replace(slow, core_speed=0.5 * times, gpus=(fast_card,))
+    before, after = (rate(replace(decoder, machine=machine), depth) for machine in (slow, fast))
+    assert after.expected >= before.expected * (1 - 1e-12)
+    assert after.limit == before.limit
+
+
+@given(decoders(), depths, st.floats(0.01, 1))
+def test_less_of_the_same_types_is_never_slower(decoder: Decoder, depth: int, share: float) -> None:
+    smaller = [
+        group._replace(bytes=int(group.bytes * share), weights=int(group.weights * share))
+        for group in decoder.groups
+    ]
+    whole, part = rate(decoder, depth), rate(replace(decoder, groups=smaller), depth)
+    assert part.expected >= whole.expected * (1 - 1e-9)
+    assert part.limit >= whole.limit

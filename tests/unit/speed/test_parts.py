@@ -12,7 +12,7 @@ from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import profile_path, read_toml, stems
 from fitcheck.speed.attention import products
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import core_rate, core_speed, gpu_share, isa_of, residual
+from fitcheck.speed.engines import core_rate, core_speed, gpu_rate, gpu_share, isa_of, residual
 from fitcheck.speed.roofline import Load, soft_max, step
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -79,9 +79,24 @@ def test_the_widest_kernels_are_taken(features: tuple[str, ...], isa: str | None
 
 
 def test_a_rate_of_the_same_isa_counts_as_profile() -> None:
-    found = core_rate(LLAMA, replace(BARE, simd=("avx2",)), "Q4_K")
+    found = core_rate(LLAMA, replace(BARE, simd=("avx2",), core_speed=1.2), "Q4_K")
     assert found and found.basis == "profile"
-    assert found.weights_per_s == rate_of(LLAMA, "Q4_K", "avx2")
+    assert found.weights_per_s == pytest.approx(1.2 * rate_of(LLAMA, "Q4_K", "avx2"))
+
+
+def test_a_core_of_unknown_speed_is_assumed_to_be_a_usual_one() -> None:
+    x86, arm = (core_rate(LLAMA, replace(BARE, simd=(isa,)), "Q4_K") for isa in ("avx2", "dotprod"))
+    assert x86 and x86.basis == "assumed" and x86.weights_per_s == rate_of(LLAMA, "Q4_K", "avx2")
+    assert arm and arm.basis == "assumed" and arm.weights_per_s < rate_of(LLAMA, "Q4_K", "neon_dotprod")
+
+
+def test_a_gpu_multiplies_as_its_lanes_and_their_cost_say() -> None:
+    engine = ENGINES["llama.cpp", "gpu"]
+    cost = next(cost for cost in engine.lane_costs if "Q4_K" in cost.types)
+    card = Gpu("card", 8 << 30, 448e9, lane_ops_per_s=1e12)
+    assert gpu_rate(engine, card, "Q4_K") == pytest.approx(1e12 / cost.per_weight)
+    assert gpu_rate(engine, card, "F16") is None
+    assert gpu_rate(engine, Gpu("card", 8 << 30, 448e9), "Q4_K") is None
 
 
 def test_a_rate_of_another_isa_is_assumed_and_slower_on_small_cores() -> None:
@@ -107,6 +122,12 @@ def test_a_rate_measured_here_is_fitchecks_own() -> None:
     assert found and (found.weights_per_s, found.basis) == (5e10, "measured")
 
 
+def test_table_kernels_of_which_no_run_tells_are_as_fast_as_i2_s() -> None:
+    engine = ENGINES["bitnet.cpp", "cpu"]
+    assert rate_of(engine, "TL2", "avx2") == rate_of(engine, "I2_S", "avx2")
+    assert rate_of(engine, "TL1", "neon_dotprod") == rate_of(engine, "I2_S", "neon_dotprod")
+
+
 def test_a_type_without_a_rate_is_left_to_memory() -> None:
     assert core_rate(LLAMA, replace(BARE, simd=("avx2",)), "EXL2-head") is None
 
@@ -117,7 +138,7 @@ def test_a_type_without_a_rate_is_left_to_memory() -> None:
         ("NVIDIA GeForce RTX 4090", False),
         ("NVIDIA RTX A1000", False),  # no A100
         ("NVIDIA A100-SXM4-80GB", True),
-        ("Apple M1 Max GPU", True),
+        ("AMD Radeon Instinct MI50", True),
         ("Apple M4 GPU", True),
         ("Radeon 8060S", True),
     ],
@@ -131,7 +152,8 @@ def test_families_of_gpus_are_told_by_whole_words(gpu: str, special: bool) -> No
 
 def test_the_first_family_that_fits_counts() -> None:
     engine = ENGINES["llama.cpp", "gpu"]
-    assert gpu_share(engine, "Apple M1 Max GPU") != gpu_share(engine, "Apple M2 Max GPU")
+    both = replace(engine, families=(engine.families[0], replace(engine.families[1], words=("a100",))))
+    assert gpu_share(both, "NVIDIA A100") == gpu_share(engine, "NVIDIA A100")
 
 
 def test_one_core_cannot_draw_a_servers_memory() -> None:
@@ -179,7 +201,11 @@ def test_every_figure_of_a_profile_has_its_source(stem: str) -> None:
         part = profile.get(device)
         if part is None:
             continue
-        lists = [value for name, value in part.items() if isinstance(value, list) and name != "vendors"]
+        lists = [
+            value
+            for name, value in part.items()
+            if isinstance(value, list) and name not in ("vendors", "fitted")
+        ]
         rows = [row for table in lists for row in table]
         assert all(len(row["source"]) > 10 for row in [part, *rows])
         assert all(0 < row["low"] <= 1 <= row["high"] for row in part["residuals"])

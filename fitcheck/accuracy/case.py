@@ -1,0 +1,37 @@
+"""A published run with all it names: ready to be predicted by any engine profile."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fitcheck.footprint.memory import ReadGroup
+from fitcheck.schema.accuracy import PublishedRun
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
+from fitcheck.speed.decode import Decode, Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    run: PublishedRun
+    model: Model
+    machine: Machine
+    groups: tuple[ReadGroup, ...]
+
+    def predict(self, engine: Engine) -> Decode:
+        request = Request(threads=self.run.threads, flash_attention=self.run.flash_attention)
+        return Decoder(self.model, self.groups, self.machine, engine, request).at(self.run.depth)
+
+    def ratio(self, engine: Engine) -> float:
+        """Measured over expected speed."""
+        return self.run.tokens_per_s / self.predict(engine).tokens_per_s.expected
+
+
+def of_engine(cases: Iterable[Case], engine: Engine) -> list[Case]:
+    return [c for c in cases if (c.run.engine, c.run.device) == (engine.name, engine.device)]
+
+
+def without(cases: Sequence[Case], machine: str) -> list[Case]:
+    """The cases of all other machines."""
+    return [case for case in cases if case.run.machine != machine]

@@ -1,0 +1,65 @@
+"""The ``residuals`` of engine profiles, as published runs give them."""
+
+from collections.abc import Sequence
+
+from fitcheck.accuracy.case import Case
+from fitcheck.accuracy.judge import ignorant, leave_one_out
+from fitcheck.accuracy.spread import Residue, Spread, spread, spread_of
+from fitcheck.schema.engine import Engine, Residual
+from fitcheck.schema.machine import Basis
+
+_LEFT_OUT = "leaving one machine out of every fit"
+_STRANGERS_TAIL = 0.05
+
+
+def residuals(cases: Sequence[Case], engines: Sequence[Engine]) -> dict[Engine, tuple[Residual, ...]]:
+    """Each engine's residuals on the bases that published runs tell of.
+
+    Runs on the machine itself are not published: ``measured`` on a CPU stays
+    what the profile says.
+    """
+    known = [prediction.residue for prediction in leave_one_out(cases, engines)]
+    blind = ignorant(cases, engines)
+    return {engine: tuple(_residuals(engine, cases, known, blind)) for engine in engines}
+
+
+def _residuals(
+    engine: Engine,
+    cases: Sequence[Case],
+    known: Sequence[Residue],
+    blind: Sequence[Residue],
+) -> list[Residual]:
+    bases: tuple[Basis, ...] = (
+        ("profile", "spec") if engine.device == "cpu" else ("measured", "profile", "spec")
+    )
+    stranger = _stranger(engine)
+    rows = []
+    for basis in bases:
+        width = (
+            spread_of(_as_if(engine, cases), "the runs of other engines", _STRANGERS_TAIL)
+            if stranger
+            else spread(known, engine.name, engine.device, basis)
+        )
+        rows.append(_row(basis, width, _LEFT_OUT))
+    of_device = [residue for residue in blind if residue.device == engine.device]
+    width = spread_of(of_device, "all runs on such devices")
+    return [*rows, _row("assumed", width, "predicted as if the memory's bandwidth were unknown")]
+
+
+def _stranger(engine: Engine) -> bool:
+    """Whether nothing ties the profile's figures to a run: nothing fitted on its device."""
+    return engine.device == "gpu" and not engine.fitted
+
+
+def _as_if(engine: Engine, cases: Sequence[Case]) -> list[Residue]:
+    """Other engines' runs beside this one's figures: how far engines differ."""
+    same_device = (case for case in cases if case.run.device == engine.device)
+    return [
+        Residue(engine.name, engine.device, "assumed", case.run.machine, case.ratio(engine))
+        for case in same_device
+    ]
+
+
+def _row(basis: Basis, width: Spread, how: str) -> Residual:
+    source = f"profiles/measurements, {width.of} on {width.machines} machines, {how}"
+    return Residual(basis, round(width.low, 2), round(width.high, 2), width.runs, source)

@@ -1,0 +1,84 @@
+"""Published runs, and how far the predictions for them are off."""
+
+from dataclasses import dataclass
+
+from fitcheck.schema.engine import Device
+from fitcheck.schema.machine import Basis
+from fitcheck.schema.request import FlashAttention
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """One row of ``profiles/measurements``: a speed somebody published, and what it was taken of.
+
+    ``machine``, ``model`` and ``format`` name what the catalogue knows; they
+    may be empty where ``excluded`` says why the row can't be judged.
+    """
+
+    collection: str  # the file it stands in
+    machine: str
+    device: Device
+    cards: int  # side by side, each with a part of the layers
+    model: str
+    format: str
+    rest_type: str | None  # of what the format leaves in 8 or 16 bits, where the file differs
+    engine: str
+    threads: int | None
+    depth: int  # tokens in the cache, on the mean over the run
+    flash_attention: FlashAttention
+    tokens_per_s: float
+    end_to_end: bool  # timed by a client, prompt and transport included: judged, never fitted
+    excluded: str | None
+    hardware: str  # as published, like what follows
+    published_model: str
+    published_format: str
+    published_engine: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A usable run beside the predictions for it."""
+
+    run: PublishedRun
+    basis: Basis
+    in_sample: float  # expected tokens/s, with constants fitted to all runs
+    expected: float  # the same with constants fitted without this machine's runs
+    low: float
+    high: float
+    bandwidth_over_size: float
+    llmfit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Errors of a class of runs. An error is |expected / measured - 1|."""
+
+    kind: str  # engine, device, format, basis …
+    name: str
+    runs: int
+    machines: int
+    median_in_sample: float
+    median: float
+    p90: float
+    coverage: float  # share of runs within low … high
+    median_bandwidth_over_size: float
+    median_llmfit: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows that were not judged, and why."""
+
+    reason: str
+    runs: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyReport:
+    published_runs: int
+    judged_runs: int
+    scores: tuple[Score, ...]
+    misses: tuple[Judged, ...]  # the worst, one a machine and engine
+    left_out: tuple[LeftOut, ...]
