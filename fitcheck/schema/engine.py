@@ -55,6 +55,40 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillAttention:
+    """Products of queries with cells that one core forms a second when many tokens attend at once."""
+
+    flash_attention: bool
+    products_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillShare:
+    """What a GPU does with a prompt: weights x tokens a second, by words of its name.
+
+    ``types`` are weight types; empty stands for all that have no row of their own.
+    """
+
+    words: tuple[str, ...]
+    types: tuple[str, ...]
+    weights_per_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """What the engine was measured to do with a whole prompt, apart from decoding token by token."""
+
+    rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
+    attention: tuple[PrefillAttention, ...] = ()
+    s_per_element: float = 0.0  # of one core, for each element of each layer's hidden state
+    gpus: tuple[PrefillShare, ...] = ()
+    low: float = 1.0  # measured over expected, 10th and 90th percentile of the runs checked
+    high: float = 1.0
+    runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """An engine's own numbers, from its profile file."""
 
@@ -75,3 +109,5 @@ class Engine:
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True
+    prefill: Prefill | None = None  # None: never measured
+    calibrated_by: int = 0  # runs of the user's own that moved the figures above

@@ -1,6 +1,16 @@
 """Engine profiles: one TOML file an engine, each figure with its source."""
 
-from fitcheck.schema.engine import AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.engine import (
+    AttentionRate,
+    Device,
+    Engine,
+    GpuFamily,
+    Prefill,
+    PrefillAttention,
+    PrefillShare,
+    Residual,
+    TypeRate,
+)
 from fitcheck.sources.profiles import Table, profile_path, read_toml, stems
 
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
@@ -41,6 +51,26 @@ def _engine(profile: Table, device: Device) -> Engine:
             for row in part["residuals"]
         ),
         flash_attention_default=part.get("flash_attention_default", True),
+        prefill=_prefill(part["prefill"]) if "prefill" in part else None,
+    )
+
+
+def _prefill(table: Table) -> Prefill:
+    residual = table["residual"]
+    return Prefill(
+        rates=_rates(table.get("rates", ())),
+        attention=tuple(
+            PrefillAttention(row["flash_attention"], row["products_per_s"])
+            for row in table.get("attention", ())
+        ),
+        s_per_element=table.get("s_per_element", 0.0),
+        gpus=tuple(
+            PrefillShare(tuple(row["words"]), tuple(row["types"]), row["weights_per_s"], row["source"])
+            for row in table.get("gpus", ())
+        ),
+        low=residual["low"],
+        high=residual["high"],
+        runs=residual["runs"],
     )
 
 
