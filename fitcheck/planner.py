@@ -21,7 +21,7 @@ from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
 from fitcheck.speed.decode import Decoder
-from fitcheck.speed.prefill import prompt_speed
+from fitcheck.speed.prefill import Prefiller
 from fitcheck.verdict import quality_note, verdict, why
 
 DEFAULT_CONTEXT = 4096
@@ -120,20 +120,16 @@ class _Judge:
             return row
         decoder = Decoder(self.model, stored.groups, self.machine, engine, self.request)
         decode = decoder.at(self.request.depth)
-        row = replace(row, **self._prompt(stored, engine))
+        prefiller = Prefiller(self.model, stored.groups, self.machine, engine, self.request)
         return replace(
             row,
             decode_tokens_per_s=decode.tokens_per_s,
             decode_bound=decode.bound,
             speed_basis=decode.basis,
             decode_curve=decoder.curve(self.context),
+            prefill_tokens_per_s=prefiller.tokens_per_s(),
+            ttft_s=prefiller.seconds(self.request.prompt or self.context),
         )
-
-    def _prompt(self, stored: Stored, engine: Engine) -> dict[str, float]:
-        """The fields of prefill, where it was measured."""
-        tokens = self.request.prompt or self.context
-        prompt = prompt_speed(self.model, stored.groups, self.machine, engine, self.request, tokens)
-        return {"prefill_tokens_per_s": prompt.tokens_per_s, "ttft_s": prompt.ttft_s} if prompt else {}
 
     def _engine(self, stored: Stored) -> Engine | None:
         """The first of the format's engines that was measured on the device, or the one asked for."""

@@ -16,7 +16,6 @@ from fitcheck.errors import BadInput
 from fitcheck.schema.machine import Pages
 
 Progress = Callable[[float], None]
-Run = Callable[[Sequence[str]], "Output"]
 
 PROGRAM = "llama-bench"
 _POLL_S = 0.1
@@ -49,25 +48,31 @@ def find_llama_bench(given: str | None) -> str:
     raise BadInput(where, f"install llama.cpp, or name its {PROGRAM} with --llama-bench PATH")
 
 
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """How to read beside the engine: as many threads, on the same kind of pages."""
+
+    threads: int
+    pages: Pages
+    buffer_bytes: int
+
+
 def run_rounds(
-    command: Sequence[str],
-    rounds: int,
-    threads: int,
-    pages: Pages,
-    buffer_bytes: int,
-    limit_s: float,
-    progress: Progress,
+    command: Sequence[str], rounds: int, reads: Reads, limit_s: float, progress: Progress
 ) -> tuple[Round, ...]:
-    """The engine and plain reads in turn. Raises BadInput where the engine fails or takes too long."""
+    """The engine and plain reads in turn. Raises BadInput where the engine fails or takes too long.
+
+    One round is always run; where the time is up after it, the others are left out.
+    """
     deadline = time.monotonic() + limit_s
-    found = []
-    with native_reader()(buffer_bytes, threads, (pages,)) as reader:
-        before = _reading(reader, threads, pages, buffer_bytes)
+    found: list[Round] = []
+    with native_reader()(reads.buffer_bytes, reads.threads, (reads.pages,)) as reader:
+        before = _reading(reader, reads)
         for number in range(rounds):
             if found and time.monotonic() > deadline:
                 break
             output = run_program(command, deadline, limit_s)
-            after = _reading(reader, threads, pages, buffer_bytes)
+            after = _reading(reader, reads)
             found.append(Round(output, 2 / (1 / before + 1 / after)))
             before = after
             progress((number + 1) / rounds)
@@ -126,9 +131,9 @@ def _failed(command: Sequence[str], code: int, errors: IO[bytes]) -> BadInput:
     return BadInput(f"{name} {ending}{words}", f"try it yourself: {name} -m MODEL.gguf")
 
 
-def _reading(reader: Reader, threads: int, pages: Pages, buffer_bytes: int) -> float:
-    reader.seconds(threads, pages)  # warm
-    return buffer_bytes / median(reader.seconds(threads, pages) for _ in range(_READS))
+def _reading(reader: Reader, reads: Reads) -> float:
+    reader.seconds(reads.threads, reads.pages)  # warm
+    return reads.buffer_bytes / median(reader.seconds(reads.threads, reads.pages) for _ in range(_READS))
 
 
 def _resident_bytes(pid: int) -> int:

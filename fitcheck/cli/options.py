@@ -49,6 +49,9 @@ context_option = _option(
 depth_option = _option(
     "--depth", "TOKENS", parse=_parse_depth, default="0", help="Tokens in the cache when speed is asked for."
 )
+prompt_option = _option(
+    "--prompt", "TOKENS", parse=parse_tokens, help="Tokens before the first answer [the whole context]."
+)
 kv_type_option = click.option(
     "--kv-type", type=click.Choice(KV_TYPES, case_sensitive=False), default="f16", show_default=True,
     help="The type of the KV cache.",
@@ -91,7 +94,7 @@ def machine_from(options: Mapping[str, Any]) -> Machine:
     """The probed machine, or the named one, with what ``machine_options`` took put in its place."""
     simd = options["simd"]
     return imagine(
-        _base(options["machine_name"]),
+        base_machine(options["machine_name"]),
         Overrides(
             ram_bytes=options["ram"],
             bandwidth_bytes_per_s=options["bandwidth"],
@@ -102,7 +105,8 @@ def machine_from(options: Mapping[str, Any]) -> Machine:
     )
 
 
-def _base(name: str | None) -> Machine:
+def base_machine(name: str | None) -> Machine:
+    """The machine of that name, or this one, before anything overrides it."""
     if name is not None:
         from fitcheck.sources.machines import find_machine  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from fitcheck.calibrate import engines_here
 from fitcheck.cli.options import (
     context_option,
     depth_option,
@@ -13,6 +14,7 @@ from fitcheck.cli.options import (
     kv_type_option,
     machine_from,
     machine_options,
+    prompt_option,
     slots_option,
     ubatch_option,
 )
@@ -31,6 +33,7 @@ from fitcheck.sources.resolve import resolve
 @format_option
 @click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
 @depth_option
+@prompt_option
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
 @ubatch_option
 @slots_option
@@ -56,14 +59,14 @@ def command(model: str, as_json: bool, **options: Any) -> int:
 def answer_for(model: str, **options: Any) -> Plan:
     """The Plan for what was typed: find the model and the machine, and judge."""
     found = resolve(model)
-    engines = load_engines()
-    machine = machine_from(options)
+    machine, engines = engines_here(machine_from(options), load_engines())
     request = Request(
         context=options["context"],
         kv_type=options["kv_type"],
         ubatch=options["ubatch"],
         slots=options["slots"],
         depth=options["depth"],
+        prompt=options["prompt"],
         flash_attention=options["flash_attn"],
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
         formats=options["formats"] or found.formats,

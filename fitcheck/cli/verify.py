@@ -83,7 +83,7 @@ def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
     from fitcheck.schema.request import Request  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
     from fitcheck.sources.weight_files import is_gguf, load_gguf  # noqa: PLC0415
-    from fitcheck.verify_engine import EngineRun, verify_engine  # noqa: PLC0415
+    from fitcheck.verify_engine import EngineCheck, EngineRun  # noqa: PLC0415
 
     machine, engines = probe_machine(), load_engines()
     engine = find_engine(engines, options["engine"])
@@ -109,7 +109,7 @@ def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
     )
     shape = Shape(file.model, file.weights.name, file.weights)
     with progress_bar(f"running {engine}", sys.stderr) as advance:
-        return verify_engine(shape, run, machine, engines, request, advance)
+        return EngineCheck(shape, run, machine, engines, request).verify(advance)
 
 
 def _show(result: Verification, as_json: bool) -> int:

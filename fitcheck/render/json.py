@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fitcheck.errors import FitcheckError
+from fitcheck.schema.calibration import CalibrationReport
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
@@ -14,6 +15,7 @@ from fitcheck.schema.requirement import Needs
 PLAN, PROBE, BENCH = "fitcheck.plan/1", "fitcheck.probe/1", "fitcheck.bench/1"
 VERIFICATION, NEEDS = "fitcheck.verification/1", "fitcheck.needs/1"
 EXPLANATION, ERROR = "fitcheck.explanation/1", "fitcheck.error/1"
+CALIBRATION = "fitcheck.calibration/1"
 
 
 def plan_json(plan: Plan) -> str:
@@ -38,6 +40,10 @@ def needs_json(needs: Needs) -> str:
 
 def explanation_json(explanation: Explanation) -> str:
     return _object(EXPLANATION, asdict(explanation))
+
+
+def calibration_json(report: CalibrationReport) -> str:
+    return _object(CALIBRATION, asdict(report))
 
 
 def error_json(error: FitcheckError) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitcheck.render.json import BENCH, ERROR, EXPLANATION, NEEDS, PLAN, PROBE, VERIFICATION
+from fitcheck.render.json import BENCH, CALIBRATION, ERROR, EXPLANATION, NEEDS, PLAN, PROBE, VERIFICATION
+from fitcheck.schema.calibration import CalibrationReport
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
@@ -26,6 +27,7 @@ SHAPES: dict[str, Any] = {
     NEEDS: Needs,
     EXPLANATION: Explanation,
     VERIFICATION: Verification,
+    CALIBRATION: CalibrationReport,
 }
 
 

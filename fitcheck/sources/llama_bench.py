@@ -13,8 +13,8 @@ from fitcheck.sources.strict_json import NotJson, parse_json
 _MOST = 1 << 24  # tokens, threads: no run has more
 _REMEDY = "give what llama-bench -o json prints, or fitcheck verify --json"
 _FLASH: dict[object, FlashAttention] = {
-    **dict.fromkeys((True, 1, "1", "on", "true"), "on"),  # type: ignore[dict-item]
-    **dict.fromkeys((False, 0, "0", "off", "false"), "off"),  # type: ignore[dict-item]
+    **dict.fromkeys((True, 1, "1", "on", "true"), "on"),
+    **dict.fromkeys((False, 0, "0", "off", "false"), "off"),
 }
 
 

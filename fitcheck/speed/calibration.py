@@ -18,10 +18,10 @@ from math import exp, fsum, log, sqrt
 from fitcheck.schema.calibration import Factors, Learned
 from fitcheck.schema.engine import Engine, Prefill, Residual, TypeRate
 
-# Log spread of a careful run repeated on an idle machine, and of the factors
-# from machine to machine: published llama.cpp runs on CPUs lie within 0.81 and
+# Log spread of a run repeated on a machine that other programs use too, and of
+# the factors from machine to machine: published llama.cpp runs on CPUs lie within 0.81 and
 # 1.34 of the model (80 %), so that one factor strays by about 0.2 to 0.3.
-NOISE = 0.05
+NOISE = 0.10
 PRIOR = Factors(bandwidth=0.3, arithmetic=0.3, overhead=0.5, prefill=0.3)
 
 # The profile's own spread weighs as much as so many runs.

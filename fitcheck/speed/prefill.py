@@ -10,10 +10,11 @@ of their own. Only what was measured is answered: None elsewhere.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.engine import Engine, Prefill
-from fitcheck.schema.machine import Machine
+from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.schema.request import Request
 from fitcheck.speed.attention import prompt_products
@@ -29,14 +30,6 @@ _NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """Tokens per second of the usual prompt, and seconds until the first answer to the one asked for."""
-
-    tokens_per_s: float
-    ttft_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Rates:
     """Weights x tokens a second of each group (None: negligible), and what else takes time."""
 
@@ -46,107 +39,103 @@ class _Rates:
     s_per_element: float = 0.0
 
 
-def prompt_speed(
-    model: Model,
-    groups: Sequence[ReadGroup],
-    machine: Machine,
-    engine: Engine,
-    request: Request,
-    tokens: int,
-) -> Prompt | None:
-    """The speed of prefill, and of ``tokens`` in all; None where nobody measured such a thing."""
-    rates = _rates(groups, machine, engine, request)
-    if rates is None or not _attends(model):
-        return None
-    usual = min(USUAL_PROMPT, model.context_max or USUAL_PROMPT)
-    quoted = _seconds(model, groups, rates, engine, request, usual, request.depth)
-    return Prompt(usual / quoted, _seconds(model, groups, rates, engine, request, tokens, 0))
+@dataclass(frozen=True)
+class Prefiller:
+    """A model in one format on one engine and machine, ready to take in prompts of any length."""
+
+    model: Model
+    groups: Sequence[ReadGroup]
+    machine: Machine
+    engine: Engine
+    request: Request
+
+    def tokens_per_s(self) -> float | None:
+        """The rate of the usual prompt behind the request's depth; None where nobody measured it."""
+        usual = min(USUAL_PROMPT, self.model.context_max or USUAL_PROMPT)
+        seconds = self.seconds(usual, self.request.depth)
+        return usual / seconds if seconds else None
+
+    def seconds(self, tokens: int, depth: int = 0) -> float | None:
+        """The time until a prompt's last token is answered; None where nobody measured such a thing."""
+        rates = self._rates
+        if rates is None or not _attends(self.model):
+            return None
+        ubatch = self.request.ubatch
+        whole, rest = divmod(tokens, ubatch)
+        products = prompt_products(self.model, depth, tokens, ubatch, self.engine.cell_padding)
+        elements = tokens * len(self.model.layers) * self.model.hidden_size
+        return (
+            whole * self._batch_s(rates, ubatch)
+            + self._batch_s(rates, rest)
+            + products / rates.products_per_s
+            + elements * rates.s_per_element
+        )
+
+    def _batch_s(self, rates: _Rates, tokens: int) -> float:
+        """Seconds of the matrix products of one micro-batch."""
+        if tokens == 0:
+            return 0.0
+        return sum(
+            soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * tokens / rate)
+            for group, rate in zip(self.groups, rates.weights_per_s, strict=True)
+            if rate
+        )
+
+    @cached_property
+    def _rates(self) -> _Rates | None:
+        """What no length of the prompt changes."""
+        known = self.engine.prefill
+        if known is None:
+            return None
+        if self.engine.device == "cpu":
+            return self._of_cores(known)
+        return self._of_gpu(known, self.machine.gpus[0]) if self.machine.gpus else None
+
+    def _of_cores(self, known: Prefill) -> _Rates | None:
+        """All cores together: what one was measured to do, at this machine's speed of a core."""
+        isa, cores = isa_of(self.machine), self._cores()
+        rates = {rate.type: rate.weights_per_s for rate in known.rates if rate.isa == isa}
+        flash = self._flash_attention()
+        attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
+        if not (cores and attention and self._covered(rates)):
+            return None
+        power = cores * (core_speed(self.engine, self.machine) or 1.0)
+        bandwidth = read_bandwidth(self.machine, self.request.threads, self.engine.pages)
+        return _Rates(
+            tuple(rates[group.type] * power if group.type in rates else None for group in self.groups),
+            attention[0] * power,
+            bandwidth.bytes_per_s * self.engine.read_efficiency,
+            known.s_per_element / power,
+        )
+
+    def _of_gpu(self, known: Prefill, gpu: Gpu) -> _Rates | None:
+        """What a GPU of that name was published to do; attention multiplies as F16 does."""
+        name = f" {gpu.name.lower().replace('-', ' ')} "
+        rows = [row for row in known.gpus if any(f" {words} " in name for words in row.words)]
+        rates = {type_: row.weights_per_s for row in rows for type_ in row.types}
+        other = next((row.weights_per_s for row in rows if not row.types), None)
+        if other is None or "F16" not in rates:
+            return None
+        found = tuple(rates.get(group.type, other) for group in self.groups)
+        share = gpu_share(self.engine, gpu.name).read_efficiency
+        return _Rates(found, rates["F16"], gpu_bandwidth(self.machine, gpu).bytes_per_s * share)
+
+    def _covered(self, rates: dict[str, float]) -> bool:
+        """Whether all weights that matter are of types with a rate."""
+        missing = sum(group.prompt_weights for group in self.groups if group.type not in rates)
+        return missing <= _NEGLIGIBLE * sum(group.prompt_weights for group in self.groups)
+
+    def _cores(self) -> int | None:
+        """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
+        asked = self.request.threads
+        cores = self.machine.cores or self.machine.threads or asked
+        return min(cores, asked or cores) if cores else None
+
+    def _flash_attention(self) -> bool:
+        asked = self.request.flash_attention
+        return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
 
 def _attends(model: Model) -> bool:
     """Recurrent layers scan a prompt by code whose speed nobody measured here."""
     return all(isinstance(layer.mixer, Attention | LatentAttention) for layer in model.layers)
-
-
-def _seconds(
-    model: Model,
-    groups: Sequence[ReadGroup],
-    rates: _Rates,
-    engine: Engine,
-    request: Request,
-    tokens: int,
-    depth: int,
-) -> float:
-    """Whole micro-batches, then what is left of the last one; attention over both."""
-    whole, rest = divmod(tokens, request.ubatch)
-    batches = whole * _batch_s(groups, rates, request.ubatch) + (_batch_s(groups, rates, rest) if rest else 0)
-    products = prompt_products(model, depth, tokens, request.ubatch, engine.cell_padding)
-    elements = tokens * len(model.layers) * model.hidden_size
-    return batches + products / rates.products_per_s + elements * rates.s_per_element
-
-
-def _batch_s(groups: Sequence[ReadGroup], rates: _Rates, tokens: int) -> float:
-    """Seconds of the matrix products of one micro-batch."""
-    return sum(
-        soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * tokens / rate)
-        for group, rate in zip(groups, rates.weights_per_s, strict=True)
-        if rate
-    )
-
-
-def _rates(groups: Sequence[ReadGroup], machine: Machine, engine: Engine, request: Request) -> _Rates | None:
-    if engine.prefill is None:
-        return None
-    if engine.device == "gpu":
-        return _of_gpu(groups, machine, engine, engine.prefill)
-    return _of_cores(groups, machine, engine, engine.prefill, request)
-
-
-def _of_cores(
-    groups: Sequence[ReadGroup], machine: Machine, engine: Engine, known: Prefill, request: Request
-) -> _Rates | None:
-    """All cores together: what one was measured to do, at this machine's speed of a core."""
-    isa, cores = isa_of(machine), _cores(machine, request)
-    rates = {rate.type: rate.weights_per_s for rate in known.rates if rate.isa == isa}
-    flash = request.flash_attention == "on" or (
-        request.flash_attention == "auto" and engine.flash_attention_default
-    )
-    attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
-    if not (cores and attention and _covered(groups, rates)):
-        return None
-    power = cores * (core_speed(engine, machine) or 1.0)
-    bandwidth = read_bandwidth(machine, request.threads, engine.pages).bytes_per_s * engine.read_efficiency
-    return _Rates(
-        tuple(rates[group.type] * power if group.type in rates else None for group in groups),
-        attention[0] * power,
-        bandwidth,
-        known.s_per_element / power,
-    )
-
-
-def _of_gpu(groups: Sequence[ReadGroup], machine: Machine, engine: Engine, known: Prefill) -> _Rates | None:
-    """What a GPU of that name was published to do; attention multiplies as F16 does."""
-    if not machine.gpus:
-        return None
-    gpu = machine.gpus[0]
-    name = f" {gpu.name.lower().replace('-', ' ')} "
-    rows = [row for row in known.gpus if any(f" {words} " in name for words in row.words)]
-    rates = {type_: row.weights_per_s for row in rows for type_ in row.types}
-    other = next((row.weights_per_s for row in rows if not row.types), None)
-    found = tuple(rates.get(group.type, other) for group in groups)
-    if other is None or "F16" not in rates:
-        return None
-    share = gpu_share(engine, gpu.name).read_efficiency
-    return _Rates(found, rates["F16"], gpu_bandwidth(machine, gpu).bytes_per_s * share)
-
-
-def _covered(groups: Sequence[ReadGroup], rates: dict[str, float]) -> bool:
-    """Whether all weights that matter are of types with a rate."""
-    missing = sum(group.prompt_weights for group in groups if group.type not in rates)
-    return missing <= _NEGLIGIBLE * sum(group.prompt_weights for group in groups)
-
-
-def _cores(machine: Machine, request: Request) -> int | None:
-    """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
-    cores = machine.cores or machine.threads or request.threads
-    return min(cores, request.threads or cores) if cores else None
