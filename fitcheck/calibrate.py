@@ -35,8 +35,8 @@ _EXAMPLES = (
 _TO_LOW = 1.2816  # standard deviations from the middle to the 10th percentile
 
 
-def engines_here(machine: Machine, engines: Sequence[Engine]) -> tuple[Machine, tuple[Engine, ...]]:
-    """The engines as the user's own runs on the machine moved them, and the machine with a note of it.
+def engines_here(machine: Machine, engines: Sequence[Engine]) -> tuple[tuple[Engine, ...], str | None]:
+    """The engines as the user's own runs on the machine moved them, and a notice for the user.
 
     Factors stand beside a profile: where a newer fitcheck brings another one,
     they are learned again from the runs.
@@ -44,8 +44,7 @@ def engines_here(machine: Machine, engines: Sequence[Engine]) -> tuple[Machine, 
     kept, notice = load_calibration(machine)
     if _stale(kept, engines) and not machine.overrides:
         kept, notice = _brought_up_to_date(kept, machine, engines)
-    notes = (*map(calibration_note, kept.learned), *([notice] if notice else []))
-    return replace(machine, notes=(*machine.notes, *notes)), calibrated(engines, kept.learned)
+    return calibrated(engines, kept.learned), notice
 
 
 def _brought_up_to_date(kept: Kept, machine: Machine, engines: Sequence[Engine]) -> tuple[Kept, str | None]:
@@ -56,11 +55,6 @@ def _brought_up_to_date(kept: Kept, machine: Machine, engines: Sequence[Engine])
     except BadInput as error:
         return kept, f"what was learned here is out of date: {error.message}"
     return kept, None
-
-
-def calibration_note(learned: Learned) -> str:
-    runs = "one run" if learned.runs == 1 else f"{learned.runs} runs"
-    return f"{learned.engine} on this {learned.device.upper()} is calibrated by {runs} of your own"
 
 
 def learned_from(batch: Sequence[Run], kept: Kept, machine: Machine, engines: Sequence[Engine]) -> Kept:
@@ -217,7 +211,6 @@ def report(before: Kept, after: Kept, machine: Machine, engines: Sequence[Engine
         learned=after.learned,
         runs=tuple(_compared(run, machine, old, new) for run in runs.values()),
         others=tuple(_others(before.learned + after.learned, machine, old, new)),
-        notes=tuple(map(calibration_note, after.learned)),
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.sources.overrides import Overrides, imagine, parse_bus
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
@@ -114,6 +115,21 @@ def base_machine(name: str | None) -> Machine:
     from fitcheck.probe import probe_machine  # noqa: PLC0415
 
     return probe_machine()
+
+
+def engines_of(machine: Machine) -> tuple[Engine, ...]:
+    """The engines, as the user's own runs on that machine moved them."""
+    from fitcheck.sources.calibration import has_calibration  # noqa: PLC0415
+    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
+
+    if not has_calibration(machine):
+        return load_engines()
+    from fitcheck.calibrate import engines_here  # noqa: PLC0415
+
+    engines, notice = engines_here(machine, load_engines())
+    if notice:
+        click.echo(f"fitcheck: {notice}", err=True)
+    return engines
 
 
 def _features(text: str) -> tuple[str, ...]:

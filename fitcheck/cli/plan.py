@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from fitcheck.calibrate import engines_here
 from fitcheck.cli.options import (
     context_option,
     depth_option,
+    engines_of,
     format_option,
     json_option,
     kv_type_option,
@@ -21,7 +21,6 @@ from fitcheck.cli.options import (
 from fitcheck.planner import find_engine, plan
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.request import Request
-from fitcheck.sources.engines import load_engines
 from fitcheck.sources.resolve import resolve
 
 
@@ -59,7 +58,8 @@ def command(model: str, as_json: bool, **options: Any) -> int:
 def answer_for(model: str, **options: Any) -> Plan:
     """The Plan for what was typed: find the model and the machine, and judge."""
     found = resolve(model)
-    machine, engines = engines_here(machine_from(options), load_engines())
+    machine = machine_from(options)
+    engines = engines_of(machine)
     request = Request(
         context=options["context"],
         kv_type=options["kv_type"],

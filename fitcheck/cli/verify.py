@@ -11,6 +11,7 @@ import click
 from fitcheck.cli.options import (
     context_option,
     depth_option,
+    engines_of,
     json_option,
     kv_type_option,
     ram_option,
@@ -81,11 +82,11 @@ def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
     from fitcheck.render.progress import progress_bar  # noqa: PLC0415
     from fitcheck.schema.calibration import Shape  # noqa: PLC0415
     from fitcheck.schema.request import Request  # noqa: PLC0415
-    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
     from fitcheck.sources.weight_files import is_gguf, load_gguf  # noqa: PLC0415
     from fitcheck.verify_engine import EngineCheck, EngineRun  # noqa: PLC0415
 
-    machine, engines = probe_machine(), load_engines()
+    machine = probe_machine()
+    engines = engines_of(machine)
     engine = find_engine(engines, options["engine"])
     if engine != "llama.cpp":
         raise BadInput(f"fitcheck can't run {engine}", "verify --engine llama.cpp, or leave --engine out")

@@ -92,4 +92,3 @@ class CalibrationReport:
     learned: tuple[Learned, ...]
     runs: tuple[Compared, ...]
     others: tuple[Compared, ...]
-    notes: tuple[str, ...] = ()

@@ -63,15 +63,17 @@ class PrefillAttention:
 
 
 @dataclass(frozen=True, slots=True)
-class PrefillShare:
-    """What a GPU does with a prompt: weights x tokens a second, by words of its name.
+class PrefillGpu:
+    """What a GPU whose name has one of ``words`` does with a prompt: weights x tokens a second.
 
-    ``types`` are weight types; empty stands for all that have no row of their own.
+    F16 and BF16 matrices run at ``half_weights_per_s``, None where nobody
+    published it; all others are quantized.
     """
 
     words: tuple[str, ...]
-    types: tuple[str, ...]
-    weights_per_s: float
+    quantized_weights_per_s: float
+    half_weights_per_s: float | None
+    products_per_s: float  # of attention
     source: str
 
 
@@ -81,8 +83,7 @@ class Prefill:
 
     rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
     attention: tuple[PrefillAttention, ...] = ()
-    s_per_element: float = 0.0  # of one core, for each element of each layer's hidden state
-    gpus: tuple[PrefillShare, ...] = ()
+    gpus: tuple[PrefillGpu, ...] = ()
     low: float = 1.0  # measured over expected, 10th and 90th percentile of the runs checked
     high: float = 1.0
     runs: int = 0

@@ -63,6 +63,11 @@ def machine_key(machine: Machine) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def has_calibration(machine: Machine, directory: Path | None = None) -> bool:
+    """Whether anything is kept of it: what a plan asks before it loads more."""
+    return path_of(machine_key(machine), directory).is_file()
+
+
 def load_calibration(machine: Machine, directory: Path | None = None) -> tuple[Kept, str | None]:
     """What is kept of the machine, and a notice where its file was broken and moved aside."""
     path = path_of(machine_key(machine), directory)

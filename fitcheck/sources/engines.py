@@ -7,7 +7,7 @@ from fitcheck.schema.engine import (
     GpuFamily,
     Prefill,
     PrefillAttention,
-    PrefillShare,
+    PrefillGpu,
     Residual,
     TypeRate,
 )
@@ -63,9 +63,14 @@ def _prefill(table: Table) -> Prefill:
             PrefillAttention(row["flash_attention"], row["products_per_s"])
             for row in table.get("attention", ())
         ),
-        s_per_element=table.get("s_per_element", 0.0),
         gpus=tuple(
-            PrefillShare(tuple(row["words"]), tuple(row["types"]), row["weights_per_s"], row["source"])
+            PrefillGpu(
+                tuple(row["words"]),
+                row["quantized_weights_per_s"],
+                row.get("half_weights_per_s"),
+                row["products_per_s"],
+                row["source"],
+            )
             for row in table.get("gpus", ())
         ),
         low=residual["low"],

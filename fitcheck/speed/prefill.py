@@ -1,7 +1,7 @@
 """Prefill: how fast an engine takes in a prompt, many tokens together.
 
     t = sum over micro-batches of soft_max(bytes / bandwidth, weights x tokens / rate)
-        + attention(depth) + elements / rate
+        + attention(depth)
 
 Where decode reads a weight for every product, a micro-batch reads it once for
 all of its tokens: arithmetic binds, and an engine's matrix products have rates
@@ -25,18 +25,19 @@ from fitcheck.speed.roofline import soft_max
 USUAL_PROMPT = 512
 """Tokens of the prompt whose rate is quoted, as in engines' own benchmarks (pp512)."""
 
+_HALF = ("F16", "BF16")
+
 # The share of weights whose type may lack a rate: the vectors and routers of a file.
 _NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Weights x tokens a second of each group (None: negligible), and what else takes time."""
+    """Weights x tokens a second of each group (None: negligible), products, and bytes read."""
 
     weights_per_s: tuple[float | None, ...]
     products_per_s: float
     bytes_per_s: float
-    s_per_element: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,10 @@ class Prefiller:
         ubatch = self.request.ubatch
         whole, rest = divmod(tokens, ubatch)
         products = prompt_products(self.model, depth, tokens, ubatch, self.engine.cell_padding)
-        elements = tokens * len(self.model.layers) * self.model.hidden_size
         return (
             whole * self._batch_s(rates, ubatch)
             + self._batch_s(rates, rest)
             + products / rates.products_per_s
-            + elements * rates.s_per_element
         )
 
     def _batch_s(self, rates: _Rates, tokens: int) -> float:
@@ -105,20 +104,24 @@ class Prefiller:
             tuple(rates[group.type] * power if group.type in rates else None for group in self.groups),
             attention[0] * power,
             bandwidth.bytes_per_s * self.engine.read_efficiency,
-            known.s_per_element / power,
         )
 
     def _of_gpu(self, known: Prefill, gpu: Gpu) -> _Rates | None:
-        """What a GPU of that name was published to do; attention multiplies as F16 does."""
+        """What a GPU of that name was published to do."""
         name = f" {gpu.name.lower().replace('-', ' ')} "
-        rows = [row for row in known.gpus if any(f" {words} " in name for words in row.words)]
-        rates = {type_: row.weights_per_s for row in rows for type_ in row.types}
-        other = next((row.weights_per_s for row in rows if not row.types), None)
-        if other is None or "F16" not in rates:
+        row = next((row for row in known.gpus if any(f" {words} " in name for words in row.words)), None)
+        if row is None:
             return None
-        found = tuple(rates.get(group.type, other) for group in self.groups)
+        rates: dict[str, float] = {}
+        for group in self.groups:
+            rate = row.half_weights_per_s if group.type in _HALF else row.quantized_weights_per_s
+            if rate is not None:
+                rates[group.type] = rate
+        if not self._covered(rates):
+            return None
         share = gpu_share(self.engine, gpu.name).read_efficiency
-        return _Rates(found, rates["F16"], gpu_bandwidth(self.machine, gpu).bytes_per_s * share)
+        bandwidth = gpu_bandwidth(self.machine, gpu).bytes_per_s * share
+        return _Rates(tuple(rates.get(group.type) for group in self.groups), row.products_per_s, bandwidth)
 
     def _covered(self, rates: dict[str, float]) -> bool:
         """Whether all weights that matter are of types with a rate."""
