@@ -95,4 +95,11 @@ def _footnotes(plan: Plan) -> list[str]:
     bases = sorted({row.speed_basis for row in plan.plans if row.speed_basis})
     if bases:
         notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")
+    best = next((row for row in plan.plans if row.format == plan.best), None)
+    if best and best.prefill_tokens_per_s and best.ttft_s:
+        prompt = tokens(plan.request.prompt or plan.request.context or 0)
+        speed = rate(best.prefill_tokens_per_s)
+        notes.append(
+            f"prefill of {best.format}: {speed} tokens/s; a prompt of {prompt} takes {best.ttft_s:.3g} s"
+        )
     return notes

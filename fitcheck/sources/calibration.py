@@ -5,6 +5,7 @@ be taken back and everything learned again; and what was learned, so that a plan
 need not. A file that can't be read as ours is moved aside, never overwritten.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -95,7 +96,8 @@ def save_calibration(kept: Kept, directory: Path | None = None) -> None:
         partial.write_text(json.dumps(table, indent=1, allow_nan=False), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         said = f"the calibration can't be kept in {path.parent}: {error.strerror}"
         raise BadInput(said, "make that directory writable, or set XDG_DATA_HOME") from error
 
