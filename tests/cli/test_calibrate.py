@@ -1,4 +1,4 @@
-"""calibrate, and verify with an engine, from the outside. The engine is a script that answers as llama-bench does."""
+"""calibrate, and verify with an engine, from the outside; the engine is a script that answers as one."""
 
 import json
 import os

@@ -90,7 +90,7 @@ def test_runs_carry_their_question() -> None:
 
 def test_the_file_s_name_is_enough_where_the_size_agrees() -> None:
     assert runs_in(RECORDED, Named())[1].shape.model.name == "qwen2.5-0.5b"
-    with pytest.raises(BadInput, match="ran 0.39 GB of weights, but llama-3.2-1b in Q4_K_M has 0.8"):
+    with pytest.raises(BadInput, match=r"ran 0\.39 GB of weights, but llama-3.2-1b in Q4_K_M has 0\.8"):
         runs_in(RECORDED, Named("llama-3.2-1b", "Q4_K_M"))
     other = json.dumps({**TESTS[1], "model_filename": "/models/nobody-knows-this.gguf"}).encode()
     with pytest.raises(BadInput, match="isn't here") as caught:
