@@ -84,9 +84,6 @@ class Prefill:
     rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
     attention: tuple[PrefillAttention, ...] = ()
     gpus: tuple[PrefillGpu, ...] = ()
-    low: float = 1.0  # measured over expected, 10th and 90th percentile of the runs checked
-    high: float = 1.0
-    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def _engine(profile: Table, device: Device) -> Engine:
 
 
 def _prefill(table: Table) -> Prefill:
-    residual = table["residual"]
+    """Its residuals are for people: a prompt's speed is said without an interval."""
     return Prefill(
         rates=_rates(table.get("rates", ())),
         attention=tuple(
@@ -73,9 +73,6 @@ def _prefill(table: Table) -> Prefill:
             )
             for row in table.get("gpus", ())
         ),
-        low=residual["low"],
-        high=residual["high"],
-        runs=residual["runs"],
     )
 
 

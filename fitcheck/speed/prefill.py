@@ -10,7 +10,7 @@ of their own. Only what was measured is answered: None elsewhere.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.engine import Engine, Prefill
@@ -59,21 +59,19 @@ class Prefiller:
     def seconds(self, tokens: int, depth: int = 0) -> float | None:
         """The time until a prompt's last token is answered; None where nobody measured such a thing."""
         rates = self._rates
-        if rates is None or not _attends(self.model):
+        if rates is None:
             return None
         ubatch = self.request.ubatch
         whole, rest = divmod(tokens, ubatch)
         products = prompt_products(self.model, depth, tokens, ubatch, self.engine.cell_padding)
         return (
-            whole * self._batch_s(rates, ubatch)
-            + self._batch_s(rates, rest)
+            (whole * self._whole_batch_s if whole else 0.0)
+            + (self._batch_s(rates, rest) if rest else 0.0)
             + products / rates.products_per_s
         )
 
     def _batch_s(self, rates: _Rates, tokens: int) -> float:
         """Seconds of the matrix products of one micro-batch."""
-        if tokens == 0:
-            return 0.0
         return sum(
             soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * tokens / rate)
             for group, rate in zip(self.groups, rates.weights_per_s, strict=True)
@@ -81,10 +79,14 @@ class Prefiller:
         )
 
     @cached_property
+    def _whole_batch_s(self) -> float:
+        return self._batch_s(self._rates, self.request.ubatch) if self._rates else 0.0
+
+    @cached_property
     def _rates(self) -> _Rates | None:
         """What no length of the prompt changes."""
         known = self.engine.prefill
-        if known is None:
+        if known is None or not _attends(self.model):
             return None
         if self.engine.device == "cpu":
             return self._of_cores(known)
@@ -139,6 +141,7 @@ class Prefiller:
         return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
 
+@lru_cache(maxsize=512)
 def _attends(model: Model) -> bool:
     """Recurrent layers scan a prompt by code whose speed nobody measured here."""
     return all(isinstance(layer.mixer, Attention | LatentAttention) for layer in model.layers)
