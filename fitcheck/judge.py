@@ -73,6 +73,7 @@ class Judge:
         """A format in one way, with its speed where it is known; ``speeds`` draws the curve."""
         engines, place = spreader.engines, self._placement(way, spreader.engines)
         memory = self._items(stored, way, engines)
+        prefiller = speeds.prefiller(way) if speeds else None
         own = engines.name == OWN_ENGINE
         return FormatPlan(
             **self._common(stored, way, memory, place, spreader.longest()),
@@ -84,6 +85,8 @@ class Judge:
             decode_bound=decode.bound if decode else None,
             speed_basis=decode.basis if decode else None,
             decode_curve=speeds.decoder(way).curve(self.context) if speeds else (),
+            prefill_tokens_per_s=prefiller.tokens_per_s() if prefiller else None,
+            ttft_s=prefiller.seconds(self.request.prompt or self.context) if prefiller else None,
         )
 
     def _unrun(self, stored: Stored, note: str) -> FormatPlan:

@@ -8,12 +8,14 @@ from fitcheck.footprint.memory import ReadGroup
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.footprint.stored import Stored
 from fitcheck.placement import Engines, Way
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode, Decoder, SplitDecoder, weakest
 from fitcheck.speed.disk import disk_of, reread
+from fitcheck.speed.prefill import Prefiller
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,21 @@ class Speeds:
         return self._known[id(way)]
 
     def _decoder(self, way: Way) -> Decoder | SplitDecoder:
-        engine = self.engines.gpu if way.gpu else self.engines.cpu
-        assert engine is not None
-        if way.home is None or way.spread is None or (len(way.spread.cards) == 1 and not way.spread.experts):
-            return Decoder(self.model, self.stored.groups, self.machine, engine, self.request)
+        if way.home is None or way.spread is None or _in_one(way):
+            return Decoder(self.model, self.stored.groups, self.machine, self._engine(way), self.request)
         parts = tuple(self._parts(way.home, way.spread))
         return SplitDecoder(parts, len(parts) - 1 + 2 * way.cpu_moe_layers)
+
+    def prefiller(self, way: Way) -> Prefiller | None:
+        """The way a prompt is taken in; None over several devices, which nobody measured."""
+        if not _in_one(way):
+            return None
+        return Prefiller(self.model, self.stored.groups, self.machine, self._engine(way), self.request)
+
+    def _engine(self, way: Way) -> Engine:
+        engine = self.engines.gpu if way.gpu else self.engines.cpu
+        assert engine is not None
+        return engine
 
     def _parts(self, home: Residence, spread: Spread) -> Iterator[Decoder]:
         """What each device does for a token, those that hold nothing left out."""
@@ -90,6 +101,11 @@ class Speeds:
         dense = _total(reads(weights, spread.ram, range(0), weights.table_reads))
         experts = _total(reads(weights, range(0), spread.experts))
         return dense, experts, span(weights.experts, spread.experts), way.home.ram_weights(spread)
+
+
+def _in_one(way: Way) -> bool:
+    """Whether one device does all of the work."""
+    return way.spread is None or (len(way.spread.cards) == 1 and not way.spread.experts)
 
 
 def _card_reads(home: Residence, weights: ByLayer, layers: range, in_ram: range) -> tuple[ReadGroup, ...]:

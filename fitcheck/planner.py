@@ -20,6 +20,7 @@ from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary,
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.calibration import calibration_notes
 from fitcheck.verdict import verdict
 
 DEFAULT_CONTEXT = 4096
@@ -57,7 +58,7 @@ def plan(
     best = _best(model, plans)
     return Plan(
         _summary(model, asked),
-        _machine_summary(machine, budget),
+        _machine_summary(machine, budget, engines),
         request,
         plans,
         best.format if best else None,
@@ -156,7 +157,7 @@ def _summary(model: Model, asked: str | None) -> ModelSummary:
     )
 
 
-def _machine_summary(machine: Machine, budget: Budget) -> MachineSummary:
+def _machine_summary(machine: Machine, budget: Budget, engines: Sequence[Engine]) -> MachineSummary:
     on_gpu = budget.device == "gpu" and machine.gpus
     bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
     return MachineSummary(
@@ -172,7 +173,7 @@ def _machine_summary(machine: Machine, budget: Budget) -> MachineSummary:
         simd=machine.simd,
         gpus=machine.gpus,
         overrides=machine.overrides,
-        notes=(*machine.notes, *budget.notes),
+        notes=(*machine.notes, *budget.notes, *calibration_notes(engines, budget.device)),
         cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
     )
 

@@ -10,6 +10,12 @@ settings.register_profile("fitcheck", deadline=None)
 settings.load_profile("fitcheck")
 
 
+@pytest.fixture(autouse=True)
+def no_calibration_of_ours(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned on the machine of a developer must not move a test's figures."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
 @pytest.fixture
 def tiny_gguf(tmp_path: Path) -> Path:
     """A real GGUF file of one Llama layer, F32, written by the gguf package."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "probe": "show this machine and measure its read bandwidth",
     "bench": "time the packed kernels beside the read bandwidth",
     "verify": "run the model's real shape and compare with the prediction",
+    "calibrate": "learn from your own runs how fast an engine is here",
     "explain": "derive a model's memory line by line",
     "need": "say what a machine must have for a model at a wished speed",
     "accuracy": "set predictions beside published runs",

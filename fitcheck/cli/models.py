@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fitcheck.cli.options import json_option
+from fitcheck.cli.options import engines_of, json_option
 from fitcheck.errors import FitcheckError
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
@@ -60,10 +60,10 @@ def _catalogue() -> list[dict[str, Any]]:
 def _local() -> list[dict[str, Any]]:
     """Each file's own plan on this machine; a file that can't be judged says why."""
     from fitcheck.probe import probe_machine  # noqa: PLC0415
-    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
     from fitcheck.sources.local_stores import local_models  # noqa: PLC0415
 
-    machine, engines = probe_machine(), load_engines()
+    machine = probe_machine()
+    engines = engines_of(machine)
     return [
         {
             "name": model.name,

@@ -7,6 +7,7 @@ import click
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.sources.overrides import Overrides, imagine, parse_bus, parse_cards
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
@@ -48,6 +49,9 @@ context_option = _option(
 )
 depth_option = _option(
     "--depth", "TOKENS", parse=_parse_depth, default="0", help="Tokens in the cache when speed is asked for."
+)
+prompt_option = _option(
+    "--prompt", "TOKENS", parse=parse_tokens, help="Tokens before the first answer [the whole context]."
 )
 kv_type_option = click.option(
     "--kv-type", type=click.Choice(KV_TYPES, case_sensitive=False), default="f16", show_default=True,
@@ -124,7 +128,7 @@ def machine_from(options: Mapping[str, Any]) -> Machine:
     """The probed machine, or the named one, with what ``machine_options`` took put in its place."""
     simd = options["simd"]
     return imagine(
-        _base(options["machine_name"]),
+        base_machine(options["machine_name"]),
         Overrides(
             ram_bytes=options["ram"],
             bandwidth_bytes_per_s=options["bandwidth"],
@@ -146,7 +150,8 @@ def _cards(names: Sequence[str], none: bool) -> tuple[Gpu, ...] | None:
     return tuple(card for name in names for card in parse_cards(name))
 
 
-def _base(name: str | None) -> Machine:
+def base_machine(name: str | None) -> Machine:
+    """The machine of that name, or this one, before anything overrides it."""
     if name is not None:
         from fitcheck.sources.machines import find_machine  # noqa: PLC0415
 
@@ -154,6 +159,21 @@ def _base(name: str | None) -> Machine:
     from fitcheck.probe import probe_machine  # noqa: PLC0415
 
     return probe_machine()
+
+
+def engines_of(machine: Machine) -> tuple[Engine, ...]:
+    """The engines, as the user's own runs on that machine moved them."""
+    from fitcheck.sources.calibration import has_calibration  # noqa: PLC0415
+    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
+
+    if not has_calibration(machine):
+        return load_engines()
+    from fitcheck.calibrate import engines_here  # noqa: PLC0415
+
+    engines, notice = engines_here(machine, load_engines())
+    if notice:
+        click.echo(f"fitcheck: {notice}", err=True)
+    return engines
 
 
 def _features(text: str) -> tuple[str, ...]:

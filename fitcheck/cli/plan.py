@@ -8,19 +8,20 @@ import click
 from fitcheck.cli.options import (
     context_option,
     depth_option,
+    engines_of,
     format_option,
     json_option,
     kv_type_option,
     machine_from,
     machine_options,
     placement_options,
+    prompt_option,
     slots_option,
     ubatch_option,
 )
 from fitcheck.planner import find_engine, plan
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.request import Request
-from fitcheck.sources.engines import load_engines
 from fitcheck.sources.resolve import resolve
 
 
@@ -32,6 +33,7 @@ from fitcheck.sources.resolve import resolve
 @format_option
 @click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
 @depth_option
+@prompt_option
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
 @ubatch_option
 @slots_option
@@ -58,14 +60,15 @@ def command(model: str, as_json: bool, **options: Any) -> int:
 def answer_for(model: str, **options: Any) -> Plan:
     """The Plan for what was typed: find the model and the machine, and judge."""
     found = resolve(model)
-    engines = load_engines()
     machine = machine_from(options)
+    engines = engines_of(machine)
     request = Request(
         context=options["context"],
         kv_type=options["kv_type"],
         ubatch=options["ubatch"],
         slots=options["slots"],
         depth=options["depth"],
+        prompt=options["prompt"],
         flash_attention=options["flash_attn"],
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
         formats=options["formats"] or found.formats,

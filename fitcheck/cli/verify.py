@@ -1,7 +1,9 @@
 """fitcheck verify MODEL: the prediction beside a real run."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,10 +11,15 @@ import click
 from fitcheck.cli.options import (
     context_option,
     depth_option,
+    engines_of,
     json_option,
+    kv_type_option,
     ram_option,
     threads_option,
+    ubatch_option,
 )
+from fitcheck.errors import BadInput
+from fitcheck.schema.measurement import Verification
 
 
 @click.command()
@@ -22,14 +29,31 @@ from fitcheck.cli.options import (
 @depth_option
 @threads_option
 @ram_option
+@kv_type_option
+@click.option("--engine", metavar="NAME", help="Run this engine, installed here, on a GGUF file: llama.cpp.")
+@click.option(
+    "--llama-bench", metavar="PATH", envvar="FITCHECK_LLAMA_BENCH", help="The program to run [PATH]."
+)
+@click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
+@ubatch_option
+@click.option(
+    "--prompt", type=click.IntRange(0, 1 << 20), default=512, help="Tokens of prefill, 0: none [512]."
+)
+@click.option(
+    "--time-limit", type=click.IntRange(1, 86400), default=300, help="Seconds an engine may take [300]."
+)
 @json_option
 def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     """Run MODEL's real shape with packed random weights and check the prediction.
+
+    With --engine llama.cpp, MODEL is a GGUF file and an installed llama-bench runs it.
 
     All layers if they fit in the memory that is free (or in --ram, if that is
     less), else as many whole layers as do. Nothing is left behind, whatever
     ends it.
     """
+    if options["engine"]:
+        return _show(_of_engine(model, options), as_json)
     from fitcheck.probe import probe_machine  # noqa: PLC0415
     from fitcheck.render.progress import progress_bar  # noqa: PLC0415
     from fitcheck.schema.request import Request  # noqa: PLC0415
@@ -46,6 +70,50 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     request = Request(context=options["context"], depth=options["depth"], threads=options["threads"])
     with progress_bar(f"running {found.model.name}", sys.stderr) as advance:
         result = verify(found.model, format_name, machine, load_engines(), request, progress=advance)
+    return _show(result, as_json)
+
+
+def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
+    """Run an installed engine on the file. Raises BadInput for what is no file, or no engine to run."""
+    from fitcheck.bench.engine_run import find_llama_bench  # noqa: PLC0415
+    from fitcheck.planner import find_engine  # noqa: PLC0415
+    from fitcheck.probe import probe_machine  # noqa: PLC0415
+    from fitcheck.probe.machine import buffer_bytes  # noqa: PLC0415
+    from fitcheck.render.progress import progress_bar  # noqa: PLC0415
+    from fitcheck.schema.calibration import Shape  # noqa: PLC0415
+    from fitcheck.schema.request import Request  # noqa: PLC0415
+    from fitcheck.sources.weight_files import is_gguf, load_gguf  # noqa: PLC0415
+    from fitcheck.verify_engine import EngineCheck, EngineRun  # noqa: PLC0415
+
+    machine = probe_machine()
+    engines = engines_of(machine)
+    engine = find_engine(engines, options["engine"])
+    if engine != "llama.cpp":
+        raise BadInput(f"fitcheck can't run {engine}", "verify --engine llama.cpp, or leave --engine out")
+    if not is_gguf(model):
+        raise BadInput(f"{model} is no GGUF file, and an engine runs nothing else", "name a .gguf file")
+    file = load_gguf(model)
+    request = Request(
+        engine=engine,
+        depth=options["depth"],
+        threads=options["threads"],
+        kv_type=options["kv_type"],
+        flash_attention=options["flash_attn"],
+        ubatch=options["ubatch"],
+    )
+    run = EngineRun(
+        program=find_llama_bench(options["llama_bench"]),
+        file=Path(model).expanduser().resolve(),
+        prompt=options["prompt"],
+        limit_s=options["time_limit"],
+        buffer_bytes=buffer_bytes(machine),
+    )
+    shape = Shape(file.model, file.weights.name, file.weights)
+    with progress_bar(f"running {engine}", sys.stderr) as advance:
+        return EngineCheck(shape, run, machine, engines, request).verify(advance)
+
+
+def _show(result: Verification, as_json: bool) -> int:
     if as_json:
         from fitcheck.render.json import verification_json  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.layers import experts_of
-from fitcheck.footprint.memory import ReadGroup, read_groups
+from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, read_groups
 from fitcheck.footprint.mixes import FORMATS, Format, find_format
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
@@ -60,8 +60,11 @@ _UNKNOWN = Format("", "", "")
 def _read(groups: Iterable[WeightGroup]) -> tuple[ReadGroup, ...]:
     found: dict[str, list[int]] = {}
     for group in groups:
-        sums = found.setdefault(group.type, [0, 0, 0])
+        sums = found.setdefault(group.type, [0, 0, 0, 0, 0])
         sums[0] += group.bytes_read
         sums[1] += group.weights_read
         sums[2] += group.tensors if group.part not in ("embedding", "norm", "prediction") else 0
+        if group.part not in PER_PROMPT:
+            sums[3] += group.weights_read
+            sums[4] += group.bytes if group.bytes_read else 0
     return tuple(ReadGroup(name, *sums) for name, sums in found.items())

@@ -6,6 +6,7 @@ from typing import Any
 
 from fitcheck.errors import FitcheckError
 from fitcheck.schema.accuracy import AccuracyReport
+from fitcheck.schema.calibration import CalibrationReport
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
@@ -16,6 +17,7 @@ PLAN, PROBE, BENCH = "fitcheck.plan/1", "fitcheck.probe/1", "fitcheck.bench/1"
 VERIFICATION, NEEDS = "fitcheck.verification/1", "fitcheck.needs/1"
 EXPLANATION, ERROR = "fitcheck.explanation/1", "fitcheck.error/1"
 ACCURACY = "fitcheck.accuracy/1"
+CALIBRATION = "fitcheck.calibration/1"
 
 
 def plan_json(plan: Plan) -> str:
@@ -44,6 +46,10 @@ def explanation_json(explanation: Explanation) -> str:
 
 def accuracy_json(report: AccuracyReport) -> str:
     return _object(ACCURACY, asdict(report))
+
+
+def calibration_json(report: CalibrationReport) -> str:
+    return _object(CALIBRATION, asdict(report))
 
 
 def error_json(error: FitcheckError) -> str:

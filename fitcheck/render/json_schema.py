@@ -11,8 +11,19 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitcheck.render.json import ACCURACY, BENCH, ERROR, EXPLANATION, NEEDS, PLAN, PROBE, VERIFICATION
+from fitcheck.render.json import (
+    ACCURACY,
+    BENCH,
+    CALIBRATION,
+    ERROR,
+    EXPLANATION,
+    NEEDS,
+    PLAN,
+    PROBE,
+    VERIFICATION,
+)
 from fitcheck.schema.accuracy import AccuracyReport
+from fitcheck.schema.calibration import CalibrationReport
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
@@ -28,6 +39,7 @@ SHAPES: dict[str, Any] = {
     EXPLANATION: Explanation,
     VERIFICATION: Verification,
     ACCURACY: AccuracyReport,
+    CALIBRATION: CalibrationReport,
 }
 
 

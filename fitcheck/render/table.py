@@ -124,7 +124,7 @@ def _footnotes(plan: Plan) -> list[str]:
     if any(row.placement and row.placement.cpu_moe_layers for row in plan.plans):
         notes.append("e12: the experts of 12 layers stay in RAM")
     if (best := _best(plan)) is not None:
-        notes += [*_uses(plan, best), *best.notes]
+        notes += [*_uses(plan, best), *_prefill(plan, best), *best.notes]
     return notes
 
 
@@ -141,6 +141,14 @@ def _uses(plan: Plan, best: FormatPlan) -> list[str]:
         for use in best.placement.devices
     )
     return [f"{best.format} takes: {', '.join(told)}"]
+
+
+def _prefill(plan: Plan, best: FormatPlan) -> list[str]:
+    if best.prefill_tokens_per_s is None or best.ttft_s is None:
+        return []
+    prompt = tokens(plan.request.prompt or plan.request.context or 0)
+    speed = rate(best.prefill_tokens_per_s)
+    return [f"prefill of {best.format}: {speed} tokens/s; a prompt of {prompt} takes {best.ttft_s:.3g} s"]
 
 
 def _asks_for_flags(plan: Plan) -> bool:

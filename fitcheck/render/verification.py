@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitcheck.schema.measurement import Verification
+from fitcheck.schema.engine import OWN_ENGINE
+from fitcheck.schema.measurement import PrefillCheck, Verification
 from fitcheck.units import gb, gb_per_s, gib, rate, tokens
 
 
@@ -16,6 +17,8 @@ def print_verification(result: Verification, file: TextIO) -> None:
         f"{result.model} in {result.format}, {_layers(result)}, {result.threads} threads, {result.isa}, "
         f"{tokens(result.depth)} of {tokens(result.context)} cells filled"
     )
+    if result.engine != OWN_ENGINE:
+        console.print(f"run by {result.engine} {result.engine_build or '(build unknown)'}")
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column(justify="right", style="bold")
@@ -42,4 +45,16 @@ def _figures(result: Verification) -> tuple[tuple[str, str], ...]:
         ("share of them reached", f"{result.share_of_read_bandwidth:.0%}"),
         ("resident", gib(result.resident_bytes)),
         ("rounds", str(len(result.raw))),
+        *_prefill(result.prefill),
+    )
+
+
+def _prefill(check: PrefillCheck | None) -> tuple[tuple[str, str], ...]:
+    if check is None:
+        return ()
+    guess = check.predicted_tokens_per_s
+    return (
+        (f"prefill of {tokens(check.tokens)}, predicted", f"{rate(guess)} tokens/s" if guess else "unknown"),
+        (f"prefill of {tokens(check.tokens)}, measured", f"{rate(check.measured_tokens_per_s)} tokens/s"),
+        *([("error of the prefill", f"{check.error:+.1%}")] if check.error is not None else []),
     )

@@ -99,6 +99,38 @@ NO_RULES = EngineMemory()
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillAttention:
+    """Products of queries with cells that one core forms a second when many tokens attend at once."""
+
+    flash_attention: bool
+    products_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillGpu:
+    """What a GPU whose name has one of ``words`` does with a prompt: weights x tokens a second.
+
+    F16 and BF16 matrices run at ``half_weights_per_s``, None where nobody
+    published it; all others are quantized.
+    """
+
+    words: tuple[str, ...]
+    quantized_weights_per_s: float
+    half_weights_per_s: float | None
+    products_per_s: float  # of attention
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """What the engine was measured to do with a whole prompt, apart from decoding token by token."""
+
+    rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
+    attention: tuple[PrefillAttention, ...] = ()
+    gpus: tuple[PrefillGpu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """An engine's own numbers, from its profile file."""
 
@@ -123,3 +155,5 @@ class Engine:
     flash_attention_default: bool = True
     memory: EngineMemory = NO_RULES
     base: str | None = None  # the engine whose code it runs, and whose formats
+    prefill: Prefill | None = None  # None: never measured
+    calibrated_by: int = 0  # runs of the user's own that moved the figures above

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from fitcheck.schema.engine import OWN_ENGINE
 from fitcheck.schema.machine import Basis, Pages
+from fitcheck.schema.request import FlashAttention
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,22 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class PrefillCheck:
+    """A predicted prefill speed beside a measured one; unknown where nothing predicts it."""
+
+    tokens: int
+    measured_tokens_per_s: float
+    predicted_tokens_per_s: float | None
+    error: float | None
+    raw: tuple[float, ...]  # tokens per second of each repetition
+
+
+@dataclass(frozen=True)
 class Verification:
-    """A predicted decode speed beside a measured one."""
+    """A predicted decode speed beside a measured one.
+
+    ``engine`` says who ran it: fitcheck's own kernels, or a program that was found here.
+    """
 
     model: str
     format: str
@@ -56,3 +72,10 @@ class Verification:
     raw: tuple[float, ...]  # seconds of each decode step
     raw_read: tuple[float, ...]  # bytes per second of the plain reads around it
     notes: tuple[str, ...] = ()
+    engine: str = OWN_ENGINE
+    engine_build: str | None = None  # the program's commit and number
+    engine_flags: tuple[str, ...] = ()  # all it was called with
+    file: str | None = None  # what was run, where it was a file
+    kv_type: str = "f16"
+    flash_attention: FlashAttention = "auto"
+    prefill: PrefillCheck | None = None

@@ -131,8 +131,8 @@ class FormatPlan:
     decode_bound: Bound | None = None
     speed_basis: Basis | None = None
     decode_curve: tuple[CurvePoint, ...] = ()
-    prefill_tokens_per_s: float | None = None
-    ttft_s: float | None = None
+    prefill_tokens_per_s: float | None = None  # of 512 tokens, as engines' benchmarks report it
+    ttft_s: float | None = None  # taking in the request's prompt; None: nobody measured it
     quality_note: str | None = None
     notes: tuple[str, ...] = ()
     peak_bytes: int = 0  # total_bytes and what is touched only while loading

@@ -16,6 +16,7 @@ class Request:
     ubatch: int = 512
     slots: int = 1
     depth: int = 0  # tokens already in the cache when decode speed is asked for
+    prompt: int | None = None  # tokens before the first answer; None: the whole context
     flash_attention: FlashAttention = "auto"
     engine: str | None = None
     formats: tuple[str, ...] = ()  # empty: every format

@@ -8,6 +8,9 @@ from fitcheck.schema.engine import (
     EngineMemory,
     GpuFamily,
     LaneCost,
+    Prefill,
+    PrefillAttention,
+    PrefillGpu,
     Residual,
     TypeRate,
 )
@@ -65,6 +68,28 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         flash_attention_default=part.get("flash_attention_default", True),
         memory=_memory(profile.get("memory", {})),
         base=profile.get("base"),
+        prefill=_prefill(part["prefill"]) if "prefill" in part else None,
+    )
+
+
+def _prefill(table: Table) -> Prefill:
+    """Its residuals are for people: a prompt's speed is said without an interval."""
+    return Prefill(
+        rates=_rates(table.get("rates", ())),
+        attention=tuple(
+            PrefillAttention(row["flash_attention"], row["products_per_s"])
+            for row in table.get("attention", ())
+        ),
+        gpus=tuple(
+            PrefillGpu(
+                tuple(row["words"]),
+                row["quantized_weights_per_s"],
+                row.get("half_weights_per_s"),
+                row["products_per_s"],
+                row["source"],
+            )
+            for row in table.get("gpus", ())
+        ),
     )
 
 

@@ -30,3 +30,22 @@ def _width(mixer: object) -> int:
     if isinstance(mixer, LatentAttention):  # the compressed row is both key and value
         return mixer.heads * (2 * mixer.kv_lora_rank + mixer.rope_head_dim)
     return 0
+
+
+@lru_cache(maxsize=4096)
+def prompt_products(model: Model, depth: int, tokens: int, ubatch: int, padding: int = 1) -> int:
+    """Multiplications of all tokens of a prompt with the cells they meet, ``depth`` of them there before.
+
+    A micro-batch attends to all cells filled by its end, masked ones too, so
+    that the mean token meets half of the prompt and half of its own batch.
+    """
+    met = depth + (tokens + min(tokens, ubatch)) // 2
+    mixers = [layer.mixer for layer in model.layers]
+    return tokens * sum(_prompt_cells(mixer, met, ubatch, padding) * _width(mixer) for mixer in mixers)
+
+
+def _prompt_cells(mixer: object, met: int, ubatch: int, padding: int) -> int:
+    """Cells a token of a micro-batch meets; a window moves on only between micro-batches."""
+    window = mixer.window if isinstance(mixer, Attention) else None
+    seen = met if window is None else min(met, window + ubatch)
+    return padding * ceil(seen / padding)

@@ -68,6 +68,7 @@ class World:
     machine_names: Sequence[str]
     aliases: Callable[[], Sequence[tuple[str, str]]]  # a model's name with one of its other names
     jobs: "Callable[[Question, FormatPlan, Machine], Sequence[Job]]"  # what can be measured here
+    calibrated: Callable[[Machine], Sequence[Engine]] | None = None  # as runs on that machine moved them
     planner: Planner = planner.plan
     needs: Needer = requirements.needs
     config_directory: Path = field(default_factory=config_directory)
@@ -75,6 +76,7 @@ class World:
 
 def real_world() -> World:
     """The shipped catalogue, and the machine this is."""
+    from fitcheck.calibrate import engines_here  # noqa: PLC0415
     from fitcheck.probe import probe_machine  # noqa: PLC0415 (a test's world needs no probe)
     from fitcheck.sources import names  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
@@ -86,6 +88,7 @@ def real_world() -> World:
     return World(
         probe=probe_machine,
         engines=load_engines(),
+        calibrated=lambda machine: engines_here(machine, load_engines())[0],
         resolve=resolve,
         find_machine=find_machine,
         model_names=stems("models"),
@@ -103,6 +106,7 @@ class Finder:
         self.here = world.probe()
         self._models: dict[str, Resolution] = {}
         self._machines: dict[str, Machine] = {}
+        self._engines: dict[str | None, Sequence[Engine]] = {}
 
     def question(self, choices: Choices) -> Question:
         """What to ask the planner. Raises UnknownName or BadInput where a name leads nowhere."""
@@ -114,11 +118,19 @@ class Finder:
             found.model,
             machine,
             choices.request,
-            self.world.engines,
+            self._engines_on(choices.machine),
             found.resolved_from,
             self.world.planner,
             found.file,
         )
+
+    def _engines_on(self, name: str | None) -> Sequence[Engine]:
+        """Looked up once a machine: a key press must not read files."""
+        if self.world.calibrated is None:
+            return self.world.engines
+        if name not in self._engines:
+            self._engines[name] = self.world.calibrated(self.base(name))
+        return self._engines[name]
 
     def base(self, name: str | None) -> Machine:
         """The machine before anybody changed it."""
