@@ -9,11 +9,13 @@ from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
 from fitcheck.schema.plan import Plan
+from fitcheck.schema.ranking import Ranking
 from fitcheck.schema.requirement import Needs
 
 PLAN, PROBE, BENCH = "fitcheck.plan/1", "fitcheck.probe/1", "fitcheck.bench/1"
 VERIFICATION, NEEDS = "fitcheck.verification/1", "fitcheck.needs/1"
 EXPLANATION, ERROR = "fitcheck.explanation/1", "fitcheck.error/1"
+RANKING = "fitcheck.ranking/1"
 
 
 def plan_json(plan: Plan) -> str:
@@ -38,6 +40,10 @@ def needs_json(needs: Needs) -> str:
 
 def explanation_json(explanation: Explanation) -> str:
     return _object(EXPLANATION, asdict(explanation))
+
+
+def ranking_json(ranking: Ranking) -> str:
+    return _object(RANKING, asdict(ranking))
 
 
 def error_json(error: FitcheckError) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitcheck.render.json import BENCH, ERROR, EXPLANATION, NEEDS, PLAN, PROBE, VERIFICATION
+from fitcheck.render.json import BENCH, ERROR, EXPLANATION, NEEDS, PLAN, PROBE, RANKING, VERIFICATION
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
 from fitcheck.schema.plan import Plan
+from fitcheck.schema.ranking import Ranking
 from fitcheck.schema.requirement import Needs
 
 DIRECTORY = Path(__file__).parent / "schemas"
@@ -26,6 +27,7 @@ SHAPES: dict[str, Any] = {
     NEEDS: Needs,
     EXPLANATION: Explanation,
     VERIFICATION: Verification,
+    RANKING: Ranking,
 }
 
 

@@ -10,12 +10,13 @@ from textual.content import Content
 from textual.widgets import Footer, Static
 
 from fitcheck.errors import FitcheckError
+from fitcheck.render.cells import UNKNOWN, longest, speed_text
 from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
 from fitcheck.tui.base_screen import BaseScreen
-from fitcheck.tui.format_table import FITS, UNKNOWN, speed_text
+from fitcheck.tui.format_table import FITS
 from fitcheck.tui.machine_picker import MachinePicker
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
-from fitcheck.units import GIB, gb_per_s, gib, tokens
+from fitcheck.units import GIB, gb_per_s, gib
 
 COLUMNS = (
     Column("format", "format", 11, right=False),
@@ -133,8 +134,7 @@ def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
 
 
 def _side(row: FormatPlan) -> tuple[Cell, Cell, Cell]:
-    longest = tokens(row.max_context) if row.max_context else UNKNOWN
-    return FITS[row.fits], Cell(longest), Cell(speed_text(row.decode_tokens_per_s))
+    return FITS[row.fits], Cell(longest(row.max_context)), Cell(speed_text(row.decode_tokens_per_s))
 
 
 def _ratio(left: FormatPlan, right: FormatPlan) -> str:

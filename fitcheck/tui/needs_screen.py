@@ -11,10 +11,10 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from fitcheck.errors import FitcheckError
+from fitcheck.render.cells import UNKNOWN, speed_text
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
 from fitcheck.tui.base_screen import BaseScreen
-from fitcheck.tui.format_table import UNKNOWN, speed_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GIB, gb_per_s, gib, tokens

@@ -219,6 +219,12 @@ class RowTable(ScrollView, can_focus=True):
         return self.get_component_rich_style(f"row-table--{part}")
 
 
+def headed(columns: Sequence[Column], sort: str, descending: bool) -> list[Column]:
+    """The columns, with an arrow on the one that rows are sorted by."""
+    arrow = "↓" if descending else "↑"
+    return [c._replace(title=c.title + arrow) if c.key == sort else c for c in columns]
+
+
 def _fit(text: str, width: int, right: bool) -> str:
     """The text in just so many columns; what is cut off ends in an ellipsis."""
     if len(text) > width:

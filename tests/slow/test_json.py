@@ -20,6 +20,7 @@ COMMANDS = {
     "probe-1": ["probe"],
     "bench-1": ["bench", "--format", "trit5", "--threads", "1"],
     "verification-1": ["verify", "bitnet-2b", "--format", "trit5", "--context", "256"],
+    "ranking-1": ["models", "--ram", "16G", "--all"],
     "error-1": ["nosuch"],
 }
 MEASURING = ("bench-1", "verification-1")

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.machine import Machine, ReadBandwidth
+from fitcheck.sources.matching import Match, matches
 from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import arguments, command_line
 from fitcheck.tui.config import FILE, Settings, config_directory, load_settings, save_settings
 from fitcheck.tui.exports import write_new
 from fitcheck.tui.fields import along, around
-from fitcheck.tui.matching import Match, matches
 from fitcheck.tui.plot import Mark, Plot, Point
 from fitcheck.units import GIB
 
