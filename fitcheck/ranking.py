@@ -62,7 +62,7 @@ SORTS = {
     "best": Sort(
         lambda one: (sound(one), one.model.parameters),
         True,
-        f"the largest first, those that fit only below {SOUND_BITS:.0f} bits a weight after the others",
+        f"the largest first, those below {SOUND_BITS:.0f} bits a weight last",
     ),
     "size": Sort(lambda one: one.model.parameters, True, "the most parameters first"),
     "speed": Sort(speed, True, "the fastest first"),

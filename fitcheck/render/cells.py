@@ -8,7 +8,7 @@ UNKNOWN = "–"
 
 def billions(count: int) -> str:
     """Parameters: 70.6B, 494M."""
-    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+    return f"{count / 1e9:.1f}B" if count >= 0.9995e9 else f"{count / 1e6:.0f}M"
 
 
 def speed_text(speed: TokenRate | None) -> str:

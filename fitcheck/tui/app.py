@@ -12,10 +12,11 @@ from fitcheck.errors import FitcheckError
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import command_line
-from fitcheck.tui.config import DARK, LIGHT, load_settings, save_settings
-from fitcheck.tui.exports import EXPORTS, write_new
+from fitcheck.tui.config import DARK, LIGHT, Settings, load_settings, save_settings
+from fitcheck.tui.exports import EXPORTS, Screen, write_new
 from fitcheck.tui.field_row import FieldRow
 from fitcheck.tui.fields import Shown
+from fitcheck.tui.format_table import SORTS
 from fitcheck.tui.main_screen import MainScreen
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.world import Finder, Question, World
@@ -32,7 +33,7 @@ class FitcheckApp(App[None]):
 
     TITLE = "fitcheck"
     CSS_PATH = sorted(STYLES.glob("*.tcss"))
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]  # noqa: RUF012 (Textual's own type)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (180, "-wide")]  # noqa: RUF012 (Textual's own type)
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "toggle_light", "light/dark", show=False),
@@ -50,6 +51,8 @@ class FitcheckApp(App[None]):
         self.world = world
         self.finder = Finder(world)
         self.settings, self._notice = load_settings(world.config_directory)
+        if self.settings.sort not in SORTS:
+            self.settings = replace(self.settings, sort=Settings().sort)
         self.choices = choices or self.settings.choices
         self.question: Question | None = None
         self.marks: dict[tuple[str, str], list[Mark]] = {}  # measured speeds of a model in a format
@@ -163,11 +166,16 @@ class FitcheckApp(App[None]):
         if self.plan is None:
             return
         export = EXPORTS[kind]
-        text = self.export_screenshot() if export.make is None else export.make(self.plan, self.command)
+        screen = Screen(self.plan, self.command, self.export_screenshot)
         try:
-            path = write_new(Path.cwd(), f"fitcheck-{self.plan.model.name}", export.ending, text)
+            path = write_new(
+                Path.cwd(), f"fitcheck-{self.plan.model.name}", export.ending, export.make(screen)
+            )
         except OSError as error:
             self.notify(f"it can't be written: {error.strerror}", severity="error")
+            return
+        except FitcheckError as error:
+            self.notify(f"{error.message}; {error.remedy}", severity="warning", timeout=10)
             return
         self.notify(str(path), title=f"{export.title} written")
 

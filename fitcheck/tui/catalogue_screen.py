@@ -28,7 +28,7 @@ from fitcheck.units import GIB, gb_per_s, gib, tokens
 _REPAINT_S = 0.15  # how often the table grows while models are planned
 
 COLUMNS = (
-    Column("name", "model", 26, right=False),
+    Column("name", "model", 26, right=False, most=36),
     Column("size", "params", 7, rank=2),
     Column("active", "active", 7, rank=5),
     Column("best", "best", 8, rank=0, right=False),
@@ -119,6 +119,7 @@ class CatalogueScreen(BaseScreen):
         shown = choose(self._named(), self._taste)
         first = shown.models[0].model.name if shown.models and not self._moved else None
         table.show_columns(headed(COLUMNS, self._taste.sort, descending))
+        table.empty = "nothing here fits; o shows what does not" if self._done else ""
         table.show([_row(one) for one in shown.models], first)
         self.query_one(".heading", Static).update(self._heading(shown.too_slow))
 
@@ -135,11 +136,10 @@ class CatalogueScreen(BaseScreen):
             return ""
         fitting, of = sum(one.fits for one in self._ranked), len(self._ranked)
         counted = f"{fitting} of {of} models fit" + ("" if self._done else " so far …")
-        slow = f"; {too_slow} of the filtered are slower or unmeasured" if too_slow else ""
-        refused = f"; {self._refused} can't be asked this" if self._refused else ""
         asked = f"context {tokens(plan.request.context or 0)}, {plan.request.kv_type} cache"
-        order = f"order: {SORTS[self._taste.sort].words}; enter opens one"
-        return f"{counted} on {_machine(plan)}, {asked}{slow}{refused}\n{order}"
+        refused = f"; {self._refused} can't be asked this" if self._refused else ""
+        slow = f"; {too_slow} slower or unmeasured" if too_slow else ""
+        return f"{counted} on {_machine(plan)}, {asked}{refused}\n{SORTS[self._taste.sort].words}{slow}"
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "least":
@@ -162,10 +162,10 @@ class CatalogueScreen(BaseScreen):
             self._sort(message.key)
 
     def action_filter(self) -> None:
-        self.query_one("#words", Input).focus()
+        self.set_focus(self.query_one("#words", Input))
 
     def action_at_least(self) -> None:
-        self.query_one("#least", Input).focus()
+        self.set_focus(self.query_one("#least", Input))
 
     def action_leave(self) -> None:
         """From a box back to the table, from there back to the main screen."""

@@ -19,7 +19,7 @@ from fitcheck.tui.row_table import Cell, Column, Row, RowTable
 from fitcheck.units import GIB, gb_per_s, gib
 
 COLUMNS = (
-    Column("format", "format", 11, right=False),
+    Column("format", "format", 11, right=False, most=16),
     Column("gib", "GiB", 6, rank=3),
     Column("fits_left", "left", 7, rank=1, right=False),
     Column("longest_left", "longest", 7, rank=4),
@@ -102,7 +102,9 @@ class CompareScreen(BaseScreen):
             if not self._only_fitting or "yes" in (a.fits, b.fits) or "tight" in (a.fits, b.fits)
         ]
         pairs.sort(key=lambda pair: -pair[0].bits_per_weight)
-        self.query_one(RowTable).show([_row(a, b, a.format in (left.best, right.best)) for a, b in pairs])
+        rows = [_row(a, b, a.format in (left.best, right.best)) for a, b in pairs]
+        table = self.query_one(RowTable)
+        table.show(rows, table.key or left.best or right.best)
 
 
 def _heading(side: str, plan: Plan) -> Content:

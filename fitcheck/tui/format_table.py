@@ -16,9 +16,9 @@ FITS: dict[Fits, Cell] = {
 NATIVE_SIGN, BEST_SIGN = "*", "★"
 
 COLUMNS = (
-    Column("format", "format", 12, right=False),
+    Column("format", "format", 12, right=False, most=16),
     Column("fits", "fits", 7, right=False),
-    Column("gib", "GiB", 6),
+    Column("gib", "GiB", 6, rank=2),
     Column("bits", "bits", 5, rank=4),
     Column("longest", "longest", 7, rank=2),
     Column("speed", "tokens/s", 16, rank=1),
