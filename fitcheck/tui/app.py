@@ -25,6 +25,9 @@ from fitcheck.units import GIB, gib
 # For a machine of the catalogue whose memory nobody knows: something to start turning from.
 _ASSUMED_RAM = 16 * GIB
 
+_WIDTHS = [(0, "-narrow"), (100, "-normal"), (180, "-wide")]
+_HEIGHTS = [(0, "-low"), (20, "-short"), (32, "-tall")]
+
 STYLES = Path(__file__).parent / "styles"
 
 
@@ -33,8 +36,8 @@ class FitcheckApp(App[None]):
 
     TITLE = "fitcheck"
     CSS_PATH = sorted(STYLES.glob("*.tcss"))
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (180, "-wide")]  # noqa: RUF012 (Textual's own type)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-short"), (32, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "toggle_light", "light/dark", show=False),
         Binding("question_mark,f1", "push('help')", "help", key_display="?"),
@@ -59,7 +62,12 @@ class FitcheckApp(App[None]):
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen()
+        # With the classes of its size from the start: breakpoints come with the first resize, a paint later.
+        return MainScreen(classes=" ".join((_at(self.size.width, _WIDTHS), _at(self.size.height, _HEIGHTS))))
+
+    def notify(self, message: str, *, markup: bool = False, **how: Any) -> None:
+        """Plain text whatever is in it: paths and names may hold brackets."""
+        super().notify(message, markup=False, **how)
 
     def on_mount(self) -> None:
         if not self.ask(self.choices):
@@ -204,3 +212,8 @@ class FitcheckApp(App[None]):
         settings = replace(self.settings, choices=self.choices, theme=self.theme)
         if notice := save_settings(settings, self.world.config_directory):
             self.log.warning(notice)
+
+
+def _at(size: int, breakpoints: list[tuple[int, str]]) -> str:
+    """The class of the last breakpoint that the size reaches."""
+    return [name for least, name in breakpoints if least <= size][-1]

@@ -51,7 +51,8 @@ class FormatTable(RowTable):
         self.show_columns(headed(COLUMNS, sort, SORTS[sort][1]))
         self.show([_row(row, row.format == plan.best) for row in rows], selected)
         hidden = len(plan.plans) - len(rows)
-        self.border_title = f"{len(rows)} formats{f', {hidden} that do not fit hidden' if hidden else ''}"
+        count = "1 format" if len(rows) == 1 else f"{len(rows)} formats"
+        self.border_title = f"{count}{f', {hidden} that do not fit hidden' if hidden else ''}"
 
 
 def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[FormatPlan]:

@@ -97,7 +97,7 @@ class RowTable(ScrollView, can_focus=True):
         self.columns = columns
         self.rows: Sequence[Row] = ()
         self.empty = ""  # what stands in the place of rows where there is none
-        self._layout: list[tuple[int, int]] = []  # index and width of each column that has room
+        self._columns_shown: list[tuple[int, int]] = []
 
     def show(self, rows: Sequence[Row], key: str | None = None) -> None:
         """Put rows in place of the ones there are, the cursor on ``key`` or where it was."""
@@ -181,16 +181,25 @@ class RowTable(ScrollView, can_focus=True):
             self.scroll_to(y=max(0, self.cursor - visible // 3), animate=False, force=True)
 
     def _measure(self) -> None:
-        """Choose the columns that have room."""
-        room = self.size.width - _GUTTER
+        """Choose the columns again that have room."""
+        self._columns_shown = []
+        self.refresh()
+
+    @property
+    def _layout(self) -> list[tuple[int, int]]:
+        """Index and width of each column that has room; the first paint comes before the first resize."""
+        if not self._columns_shown:
+            self._columns_shown = self._chosen_columns(self.size.width - _GUTTER)
+        return self._columns_shown
+
+    def _chosen_columns(self, room: int) -> list[tuple[int, int]]:
         widths: dict[int, int] = {}
         for index in sorted(range(len(self.columns)), key=lambda index: self.columns[index].rank):
             if (width := self.columns[index].width) + _GAP > room:
                 break  # nothing less telling stands where this had no room
             widths[index] = width
             room -= width + _GAP
-        self._layout = _spread(self.columns, sorted(widths.items()), room)
-        self.refresh()
+        return _spread(self.columns, sorted(widths.items()), room)
 
     def render_line(self, y: int) -> Strip:
         """One line of the widget: the headings, then the rows from where it is scrolled to."""

@@ -232,7 +232,8 @@ def test_a_png_is_drawn_or_politely_refused(
             without.setitem(sys.modules, "resvg_py", None)
             app._write("png")
         await pilot.pause()
-        assert any("pip install" in str(note.message) for note in app._notifications)
+        assert any('"fitcheck-planner[png]"' in str(note.message) for note in app._notifications)
+        assert not any(note.markup for note in app._notifications), "[png] would be swallowed"
         assert not list(tmp_path.glob("*.png"))
         pytest.importorskip("resvg_py", reason="PNG needs the extra [png]")
         app._write("png")
