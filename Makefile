@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What the installed extension is made of: a change reinstalls it.
 NATIVE := $(wildcard microbench/*.c microbench/*.h microbench/*.def microbench/*.py) setup.py pyproject.toml
 
-.PHONY: run test peer lint clean
+.PHONY: run test peer lint pictures clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/fitcheck $(ARGS) || test $$? -eq 1  # "does not fit" is an answer, not a failed make
@@ -23,6 +23,9 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) -C microbench selftest
+
+pictures: $(VENV)/run.stamp
+	$(BIN)/python docs/pictures.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,6 @@
 """fitcheck tui: the terminal interface, also what ``fitcheck`` alone opens."""
 
+import os
 import sys
 
 import click
@@ -15,7 +16,8 @@ def command(model: str | None) -> int:
     Opens where the last session ended, or on MODEL.
     """
     # Textual reads stdin and draws on stderr, whatever stdout is.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if not terminal or os.environ.get("TERM") == "dumb":  # dumb: one that can't place its cursor
         raise BadInput("the TUI needs a terminal", "name a model to get a table instead: fitcheck 70b")
     from fitcheck.tui.app import FitcheckApp  # noqa: PLC0415 (Textual takes 150 ms to import)
     from fitcheck.tui.config import load_settings  # noqa: PLC0415

@@ -11,6 +11,7 @@ from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
 from fitcheck.schema.plan import Plan
+from fitcheck.schema.ranking import Ranking
 from fitcheck.schema.requirement import Needs
 
 PLAN, PROBE, BENCH = "fitcheck.plan/1", "fitcheck.probe/1", "fitcheck.bench/1"
@@ -18,6 +19,7 @@ VERIFICATION, NEEDS = "fitcheck.verification/1", "fitcheck.needs/1"
 EXPLANATION, ERROR = "fitcheck.explanation/1", "fitcheck.error/1"
 ACCURACY = "fitcheck.accuracy/1"
 CALIBRATION = "fitcheck.calibration/1"
+RANKING = "fitcheck.ranking/1"
 
 
 def plan_json(plan: Plan) -> str:
@@ -50,6 +52,10 @@ def accuracy_json(report: AccuracyReport) -> str:
 
 def calibration_json(report: CalibrationReport) -> str:
     return _object(CALIBRATION, asdict(report))
+
+
+def ranking_json(ranking: Ranking) -> str:
+    return _object(RANKING, asdict(ranking))
 
 
 def error_json(error: FitcheckError) -> str:

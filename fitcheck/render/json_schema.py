@@ -20,6 +20,7 @@ from fitcheck.render.json import (
     NEEDS,
     PLAN,
     PROBE,
+    RANKING,
     VERIFICATION,
 )
 from fitcheck.schema.accuracy import AccuracyReport
@@ -28,6 +29,7 @@ from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.measurement import Benchmark, Verification
 from fitcheck.schema.plan import Plan
+from fitcheck.schema.ranking import Ranking
 from fitcheck.schema.requirement import Needs
 
 DIRECTORY = Path(__file__).parent / "schemas"
@@ -40,6 +42,7 @@ SHAPES: dict[str, Any] = {
     VERIFICATION: Verification,
     ACCURACY: AccuracyReport,
     CALIBRATION: CalibrationReport,
+    RANKING: Ranking,
 }
 
 

@@ -7,11 +7,11 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from fitcheck.render.cells import UNKNOWN, billions, longest
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.machine import Machine
 from fitcheck.units import gb_per_s, gib, rate, tokens
 
-_UNKNOWN = "–"
 Row = Mapping[str, Any]
 
 
@@ -27,10 +27,10 @@ def print_models(rows: Iterable[Row], file: TextIO) -> None:
         table.add_row(
             row["name"],
             row["size"] or "",
-            _billions(row["parameters"]),
-            _billions(active) if active != row["parameters"] else "",
+            billions(row["parameters"]),
+            billions(active) if active != row["parameters"] else "",
             str(row["layers"]),
-            tokens(row["context_max"]) if row["context_max"] else _UNKNOWN,
+            tokens(row["context_max"]) if row["context_max"] else UNKNOWN,
             row["architecture"] + (", ternary" if row["trained_ternary"] else ""),
         )
     _print(table, file)
@@ -48,14 +48,14 @@ def print_local(rows: Sequence[Row], file: TextIO) -> None:
 
 def _plan_cells(plan: Row | None, error: str | None) -> tuple[str, ...]:
     if plan is None:
-        return (error or _UNKNOWN,)
+        return (error or UNKNOWN,)
     speed = plan["decode_tokens_per_s"]
     return (
         plan["format"],
         gib(plan["total_bytes"]),
         plan["fits"],
-        tokens(plan["max_context"]) if plan["max_context"] else _UNKNOWN,
-        rate(speed["expected"]) if speed else _UNKNOWN,
+        longest(plan["max_context"]),
+        rate(speed["expected"]) if speed else UNKNOWN,
     )
 
 
@@ -68,9 +68,9 @@ def print_machines(machines: Iterable[Machine], file: TextIO) -> None:
         reads = machine.bandwidth_bytes_per_s
         table.add_row(
             machine.name,
-            gib(memory, 0) if memory else _UNKNOWN,
-            gb_per_s(peak) if peak else _UNKNOWN,
-            gb_per_s(reads) if reads else _UNKNOWN,
+            gib(memory, 0) if memory else UNKNOWN,
+            gb_per_s(peak) if peak else UNKNOWN,
+            gb_per_s(reads) if reads else UNKNOWN,
             machine.bandwidth_basis if reads else "",
         )
     _print(table, file)
@@ -93,7 +93,3 @@ def _table(*headings: str) -> Table:
 def _print(table: Table, file: TextIO) -> None:
     # A pipe has no width of its own: lines stay whole there, for grep.
     Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
-
-
-def _billions(count: int) -> str:
-    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from fitcheck.render.cells import UNKNOWN, longest
 from fitcheck.schema.plan import FormatPlan, Plan, TokenRate
 from fitcheck.units import GIB, gb_per_s, gib, rate, tokens
 
-_UNKNOWN = "–"
 _HEADINGS = ("format", "fits", "GiB", "bits", "longest context", "tokens/s", "bound by", "note")
 
 
@@ -54,12 +54,12 @@ def _cells(row: FormatPlan, best: bool) -> list[str]:
         row.fits,
         f"{row.total_bytes / GIB:.1f}",
         f"{row.bits_per_weight:.2f}",
-        tokens(row.max_context) if row.max_context else _UNKNOWN,
+        longest(row.max_context),
         _speed(row.decode_tokens_per_s),
-        row.decode_bound or _UNKNOWN,
+        row.decode_bound or UNKNOWN,
         "; ".join(filter(None, (row.quality_note, *row.notes))),
     ]
 
 
 def _speed(speed: TokenRate | None) -> str:
-    return f"{rate(speed.expected)} ({rate(speed.low)} to {rate(speed.high)})" if speed else _UNKNOWN
+    return f"{rate(speed.expected)} ({rate(speed.low)} to {rate(speed.high)})" if speed else UNKNOWN

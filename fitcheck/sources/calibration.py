@@ -18,8 +18,8 @@ from pathlib import Path
 from fitcheck.errors import BadInput
 from fitcheck.schema.calibration import Learned, Run
 from fitcheck.schema.machine import Machine
+from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.sources.plain_data import decode, encode
-from fitcheck.sources.strict_json import NotJson, parse_json
 
 SCHEMA = "fitcheck.calibrations/1"
 

@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import prod
 
-from fitcheck.schema.weights import FileWeights, Part, WeightGroup
+from fitcheck.schema.weights import FileWeights, Part
 from fitcheck.sources.gguf_file import GgufFile
 from fitcheck.sources.gguf_layout import Tensor
 from fitcheck.sources.gguf_metadata import Metadata
 from fitcheck.sources.gguf_types import BITNET_TYPES
+from fitcheck.sources.weight_groups import ALL, NOTHING, Counted, Share, grouped
 
 BLOCK = re.compile(r"blk\.(\d{1,9})\.(.+)", re.DOTALL)
 
@@ -55,7 +56,7 @@ _LONE_EXPERT = re.compile(r"blk\.\d+\.ffn_(gate|up|down)\.\d+\.")
 
 def file_weights(gguf: GgufFile) -> FileWeights:
     """The file's own bytes, group by group. Raises BadInput for metadata of the wrong kind."""
-    groups = _grouped(gguf)
+    groups = grouped(_counted(gguf))
     return FileWeights(
         name=_mix(gguf),
         groups=groups,
@@ -82,16 +83,11 @@ def prediction_blocks(metadata: Metadata) -> range:
     return range(blocks - min(metadata.number("nextn_predict_layers") or 0, blocks), blocks)
 
 
-def _grouped(gguf: GgufFile) -> tuple[WeightGroup, ...]:
-    metadata = Metadata(gguf.name, gguf.metadata)
-    read = _Reads(gguf.tensors, metadata)
-    found: dict[tuple[str, Part], list[int]] = {}
+def _counted(gguf: GgufFile) -> Iterator[Counted]:
+    read = _Reads(gguf.tensors, Metadata(gguf.name, gguf.metadata))
     for tensor in gguf.tensors:
         part = read.part(tensor)
-        totals = found.setdefault((tensor.type, part), [0] * 5)
-        for index, amount in enumerate((1, tensor.weights, tensor.bytes, *read.of(tensor, part))):
-            totals[index] += amount
-    return tuple(WeightGroup(type_, part, *totals) for (type_, part), totals in found.items())
+        yield Counted(tensor.type, part, tensor.weights, tensor.bytes, read.share(tensor, part))
 
 
 def _layers(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
@@ -127,26 +123,21 @@ class _Reads:
             return "prediction"
         return part_of(tensor.name, block is not None and block[1] in self._delta_nets)
 
-    def of(self, tensor: Tensor, part: Part) -> tuple[int, int]:
-        """Weights and bytes."""
-        if part == "prediction" or self._borrows(tensor):
-            return 0, 0
-        share, whole = self._share(tensor, part)
-        return tensor.weights * share // whole, tensor.bytes * share // whole
-
     def _borrows(self, tensor: Tensor) -> bool:
         """Keys and values of a layer that uses another's: stored all the same (Gemma 3n, Gemma 4 E)."""
         block = BLOCK.fullmatch(tensor.name)
         return block is not None and int(block[1]) in self._borrowing and block[2].startswith(_KEYS_VALUES)
 
-    def _share(self, tensor: Tensor, part: Part) -> tuple[int, int]:
-        """One row of a table that is looked up, active of all experts, all of the rest."""
+    def share(self, tensor: Tensor, part: Part) -> Share:
+        """One row of a table that is looked up, active of all experts, nothing of what predicts, all else."""
+        if part == "prediction" or self._borrows(tensor):
+            return NOTHING
         table = part == "embedding" and not (self._tied and tensor.name == "token_embd.weight")
         if table or ".ffn_gate_tid2eid." in tensor.name:
             return 1, prod(tensor.shape[1:])
         if part == "experts" and self._experts and self._chosen(tensor):
             return min(self._active, self._experts) or self._experts, self._experts
-        return 1, 1
+        return ALL
 
     def _chosen(self, tensor: Tensor) -> bool:
         """Whether the tensor is of experts, rather than of the router that chooses among them."""

@@ -1,15 +1,69 @@
-"""Read numbers and flags out of somebody else's JSON, and say plainly what is wrong with it."""
+"""JSON from files that nobody vouches for: parsed within bounds, and read field by field.
+
+What is wrong with it is said plainly.
+"""
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fitcheck.errors import BadInput
 
 _LARGEST_FILE = 4 << 20  # bytes; a config is a few thousand, this is no model
 MOST = 1 << 24  # no dimension, vocabulary or count of a real model comes near
+
+
+_LONGEST_NUMBER = 20  # digits of 2**64
+
+
+class NotJson(ValueError):
+    """What is wrong with the text, in a few words."""
+
+
+def parse_json(data: bytes, lenient: bool = False) -> Any:
+    """The value that the text stands for; no endless numbers or nesting. Raises NotJson.
+
+    Lenient takes what Python writes and publishers ship in a config: Infinity
+    (a Mamba's time_step_limit), a name that stands twice, a byte order mark.
+    """
+    try:
+        text = data.decode("utf-8-sig" if lenient else "utf-8")
+        return json.loads(
+            text,
+            parse_int=_number,
+            parse_float=_fraction,
+            parse_constant=None if lenient else _no_constant,
+            object_pairs_hook=None if lenient else _unique,
+        )
+    except UnicodeDecodeError:
+        raise NotJson("it isn't UTF-8 text") from None
+    except RecursionError:
+        raise NotJson("it is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{error.msg.lower()} at character {error.pos}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise NotJson("a name stands in it twice")
+    return table
+
+
+def _number(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise NotJson(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    return float(digits[:64])
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise NotJson(f"{name} is no number of JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +129,9 @@ def read_fields(text: str) -> Fields:
     """
     where = "stdin" if text == "-" else text
     try:
-        value = json.loads(_bytes(text))
-    except (ValueError, RecursionError):
-        raise BadInput(f"{where} is no JSON", "give a Hugging Face config.json") from None
+        value = parse_json(_bytes(text), lenient=True)
+    except NotJson as error:
+        raise BadInput(f"{where} is no JSON: {error}", "give a Hugging Face config.json") from None
     if not isinstance(value, dict):
         raise BadInput(f"{where} holds no JSON object", "give a Hugging Face config.json")
     return Fields(value, where)

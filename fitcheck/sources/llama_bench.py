@@ -8,7 +8,7 @@ from typing import Any
 from fitcheck.errors import BadInput
 from fitcheck.schema.engine import Device
 from fitcheck.schema.request import FlashAttention
-from fitcheck.sources.strict_json import NotJson, parse_json
+from fitcheck.sources.json_fields import NotJson, parse_json
 
 _MOST = 1 << 24  # tokens, threads: no run has more
 _REMEDY = "give what llama-bench -o json prints, or fitcheck verify --json"

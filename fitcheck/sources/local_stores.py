@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fitcheck.errors import BadInput
 from fitcheck.sources.binary_file import LocalFile, exists, shown
-from fitcheck.sources.strict_json import NotJson, parse_json
+from fitcheck.sources.json_fields import NotJson, parse_json
 
 DEEPEST, MOST_ENTRIES = 6, 20_000
 """Folders below a store's root, and entries of one store: links that lead in circles end there."""

@@ -12,9 +12,9 @@ from fitcheck.footprint.stored import stored_as
 from fitcheck.schema.calibration import Run, Shape
 from fitcheck.schema.request import Request
 from fitcheck.sources.binary_file import LocalFile
+from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.sources.llama_bench import BenchRow, bench_rows
 from fitcheck.sources.resolve import resolve
-from fitcheck.sources.strict_json import NotJson, parse_json
 
 _LONGEST = 4 << 20  # bytes; a test of llama-bench is about one thousand
 VERIFICATION = "fitcheck.verification/1"

@@ -9,8 +9,8 @@ from typing import Any
 
 from fitcheck.errors import BadInput
 from fitcheck.sources.binary_file import LocalFile, exists, shown
+from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.sources.safetensors_header import StoredTensor, read_tensors
-from fitcheck.sources.strict_json import NotJson, parse_json
 
 INDEX = ".safetensors.index.json"
 LARGEST_TEXT = 1 << 24  # an index of 90 000 tensors has 9 MB

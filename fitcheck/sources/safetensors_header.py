@@ -11,7 +11,7 @@ from typing import Any
 
 from fitcheck.errors import BadInput
 from fitcheck.sources.binary_file import ByteSource, foreign, shown
-from fitcheck.sources.strict_json import NotJson, parse_json
+from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.units import gb
 
 LARGEST_HEADER = 100_000_000  # the format's own limit; the largest of real models has 10 MB

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 from fitcheck.schema.model import Experts, Model
-from fitcheck.schema.weights import FileWeights, Part, WeightGroup
+from fitcheck.schema.weights import FileWeights, Part
 from fitcheck.sources.packed_weights import count_weights
 from fitcheck.sources.safetensors_file import Checkpoint
 from fitcheck.sources.safetensors_header import StoredTensor
+from fitcheck.sources.weight_groups import ALL, NOTHING, Counted, Share, grouped
 
 # Names as transformers has them, most telling first.
 _PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
@@ -32,7 +33,7 @@ def checkpoint_weights(checkpoint: Checkpoint, model: Model | None = None) -> Fi
     ``model``, from the config beside it, says how many experts a token takes and
     whether the output is the embedding table; without it every expert counts as read.
     """
-    groups = tuple(_groups(checkpoint, _active_share(model)))
+    groups = grouped(_counted(checkpoint, _active_share(model)))
     largest = max(groups, key=lambda group: group.bytes, default=None)
     return FileWeights(
         name=largest.type if largest else "none",
@@ -42,20 +43,13 @@ def checkpoint_weights(checkpoint: Checkpoint, model: Model | None = None) -> Fi
     )
 
 
-def _groups(checkpoint: Checkpoint, share: tuple[int, int]) -> Iterator[WeightGroup]:
+def _counted(checkpoint: Checkpoint, active: Share) -> Iterator[Counted]:
     counted = count_weights(checkpoint.tensors, checkpoint.quantization)
     tied = not any(part_of(tensor.name) == "output" for tensor in checkpoint.tensors)
-    found: dict[tuple[str, Part], list[int]] = {}
     for tensor in checkpoint.tensors:
         weights, type_ = counted[tensor.name]
         part = part_of(tensor.name)
-        totals = found.setdefault((type_, part), [0] * 5)
-        read, whole = _read(tensor, part, tied, share)
-        amounts = (1, weights, tensor.bytes, weights * read // whole, tensor.bytes * read // whole)
-        for index, amount in enumerate(amounts):
-            totals[index] += amount
-    for (type_, part), totals in found.items():
-        yield WeightGroup(type_, part, *totals)
+        yield Counted(type_, part, weights, tensor.bytes, _read(tensor, part, tied, active))
 
 
 def parameters(checkpoint: Checkpoint) -> int:
@@ -69,16 +63,16 @@ def part_of(name: str) -> Part:
     return next((part for pattern, part in _PARTS if pattern.search(name)), "other")
 
 
-def _active_share(model: Model | None) -> tuple[int, int]:
+def _active_share(model: Model | None) -> Share:
     ffns = [ffn for layer in model.layers for ffn in layer.ffns] if model else []
     experts = next((ffn for ffn in ffns if isinstance(ffn, Experts)), None)
-    return (experts.active, experts.count) if experts and experts.count else (1, 1)
+    return (experts.active, experts.count) if experts and experts.count else ALL
 
 
-def _read(tensor: StoredTensor, part: Part, tied: bool, share: tuple[int, int]) -> tuple[int, int]:
-    """The share that a decoded token reads: a row of a table, active experts, nothing of what predicts."""
+def _read(tensor: StoredTensor, part: Part, tied: bool, active: Share) -> Share:
+    """One row of a table that is looked up, active experts, nothing of what predicts, all else."""
     if part == "prediction":
-        return 0, 1
+        return NOTHING
     if part == "embedding" and not (tied and "embed_tokens_per_layer" not in tensor.name):
         return 1, max(tensor.shape[0], 1) if tensor.shape else 1
-    return share if ".experts." in tensor.name else (1, 1)
+    return active if ".experts." in tensor.name else ALL

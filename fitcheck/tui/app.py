@@ -12,10 +12,11 @@ from fitcheck.errors import FitcheckError
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import command_line
-from fitcheck.tui.config import DARK, LIGHT, load_settings, save_settings
-from fitcheck.tui.exports import EXPORTS, write_new
+from fitcheck.tui.config import DARK, LIGHT, Settings, load_settings, save_settings
+from fitcheck.tui.exports import EXPORTS, Screen, write_new
 from fitcheck.tui.field_row import FieldRow
 from fitcheck.tui.fields import Shown
+from fitcheck.tui.format_table import SORTS
 from fitcheck.tui.main_screen import MainScreen
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.world import Finder, Question, World
@@ -23,6 +24,9 @@ from fitcheck.units import GIB, gib
 
 # For a machine of the catalogue whose memory nobody knows: something to start turning from.
 _ASSUMED_RAM = 16 * GIB
+
+_WIDTHS = [(0, "-narrow"), (100, "-normal"), (180, "-wide")]
+_HEIGHTS = [(0, "-low"), (20, "-short"), (32, "-tall")]
 
 STYLES = Path(__file__).parent / "styles"
 
@@ -32,8 +36,8 @@ class FitcheckApp(App[None]):
 
     TITLE = "fitcheck"
     CSS_PATH = sorted(STYLES.glob("*.tcss"))
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]  # noqa: RUF012 (Textual's own type)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-short"), (32, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "toggle_light", "light/dark", show=False),
         Binding("question_mark,f1", "push('help')", "help", key_display="?"),
@@ -50,13 +54,20 @@ class FitcheckApp(App[None]):
         self.world = world
         self.finder = Finder(world)
         self.settings, self._notice = load_settings(world.config_directory)
+        if self.settings.sort not in SORTS:
+            self.settings = replace(self.settings, sort=Settings().sort)
         self.choices = choices or self.settings.choices
         self.question: Question | None = None
         self.marks: dict[tuple[str, str], list[Mark]] = {}  # measured speeds of a model in a format
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen()
+        # With the classes of its size from the start: breakpoints come with the first resize, a paint later.
+        return MainScreen(classes=" ".join((_at(self.size.width, _WIDTHS), _at(self.size.height, _HEIGHTS))))
+
+    def notify(self, message: str, *, markup: bool = False, **how: Any) -> None:
+        """Plain text whatever is in it: paths and names may hold brackets."""
+        super().notify(message, markup=False, **how)
 
     def on_mount(self) -> None:
         if not self.ask(self.choices):
@@ -163,11 +174,16 @@ class FitcheckApp(App[None]):
         if self.plan is None:
             return
         export = EXPORTS[kind]
-        text = self.export_screenshot() if export.make is None else export.make(self.plan, self.command)
+        screen = Screen(self.plan, self.command, self.export_screenshot)
         try:
-            path = write_new(Path.cwd(), f"fitcheck-{self.plan.model.name}", export.ending, text)
+            path = write_new(
+                Path.cwd(), f"fitcheck-{self.plan.model.name}", export.ending, export.make(screen)
+            )
         except OSError as error:
             self.notify(f"it can't be written: {error.strerror}", severity="error")
+            return
+        except FitcheckError as error:
+            self.notify(f"{error.message}; {error.remedy}", severity="warning", timeout=10)
             return
         self.notify(str(path), title=f"{export.title} written")
 
@@ -196,3 +212,8 @@ class FitcheckApp(App[None]):
         settings = replace(self.settings, choices=self.choices, theme=self.theme)
         if notice := save_settings(settings, self.world.config_directory):
             self.log.warning(notice)
+
+
+def _at(size: int, breakpoints: list[tuple[int, str]]) -> str:
+    """The class of the last breakpoint that the size reaches."""
+    return [name for least, name in breakpoints if least <= size][-1]

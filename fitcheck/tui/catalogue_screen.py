@@ -1,58 +1,45 @@
 """CatalogueScreen: what can run here? Every model of the catalogue on the machine as it now stands."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from fitcheck.errors import FitcheckError
-from fitcheck.schema.plan import FormatPlan, ModelSummary, Plan
+from fitcheck.ranking import SORTS, Taste, choose, plan_each, ranked_model
+from fitcheck.render.cells import UNKNOWN, billions, longest, speed_text
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import Plan
+from fitcheck.schema.ranking import RankedModel
+from fitcheck.sources.matching import matches, said_of
 from fitcheck.tui.base_screen import BaseScreen
-from fitcheck.tui.format_table import FITS, UNKNOWN, speed_text
-from fitcheck.tui.matching import matches
-from fitcheck.tui.row_table import Cell, Column, Row, RowTable
+from fitcheck.tui.format_table import FITS
+from fitcheck.tui.row_table import Cell, Column, Row, RowTable, headed
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GIB, gb_per_s, gib, tokens
 
 _REPAINT_S = 0.15  # how often the table grows while models are planned
 
 COLUMNS = (
-    Column("name", "model", 26, right=False),
+    Column("name", "model", 26, right=False, most=36),
     Column("size", "params", 7, rank=2),
     Column("active", "active", 7, rank=5),
-    Column("format", "best", 8, rank=0, right=False),
+    Column("best", "best", 8, rank=0, right=False),
+    Column("bits", "bits", 5, rank=4),
     Column("fits", "fits", 7, rank=1, right=False),
     Column("gib", "GiB", 7, rank=4),
     Column("longest", "longest", 7, rank=4),
     Column("speed", "tokens/s", 16, rank=2),
     Column("bound", "bound by", 8, rank=6, right=False),
+    Column("note", "note", 16, rank=7, right=False, grows=True),
 )
-
-
-class Entry(NamedTuple):
-    """A model with the format to take, or the smallest where none fits."""
-
-    model: ModelSummary
-    row: FormatPlan
-    runs: bool
-
-
-SORTS: dict[str, tuple[Callable[[Entry], Any], bool]] = {
-    "size": (lambda entry: entry.model.parameters, True),
-    "speed": (
-        lambda entry: entry.row.decode_tokens_per_s.expected if entry.row.decode_tokens_per_s else 0.0,
-        True,
-    ),
-    "longest": (lambda entry: entry.row.max_context, True),
-    "gib": (lambda entry: entry.row.total_bytes, False),
-    "name": (lambda entry: entry.model.name, False),
-}
 
 
 class CatalogueScreen(BaseScreen):
@@ -60,6 +47,7 @@ class CatalogueScreen(BaseScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/"),
+        Binding("a", "at_least", "at least"),
         Binding("s", "sort", "sort"),
         Binding("o", "all", "all or what runs"),
         Binding("w", "leave", "back", show=False),
@@ -67,20 +55,25 @@ class CatalogueScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries: list[Entry] = []
-        self._sort = "size"
-        self._all = False
+        self._ranked: list[RankedModel] = []
+        self._refused = 0  # models that the question can't be asked of
+        self._said: dict[str, str] = {}  # what a filter may name each model by
+        self._taste = Taste()
         self._done = False
         self._moved = False  # until a person moves, the cursor stays on the first row as rows come in
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="heading", markup=False)
-        yield Input(compact=True, placeholder="filter: qwen, 8b, moe", classes="filter")
+        with Horizontal(id="taste"):
+            yield Input(compact=True, placeholder="filter: qwen, 8b, moe, ternary", id="words")
+            yield Static("tokens/s at least: ")
+            yield Input(compact=True, placeholder="any", restrict=r"[0-9]*\.?[0-9]*", id="least")
         yield RowTable(COLUMNS)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
+        for box in self.query(Input):
+            box.cursor_blink = False
         self.query_one(RowTable).focus()
         app = self.fitcheck
         if app.question is not None:
@@ -91,53 +84,66 @@ class CatalogueScreen(BaseScreen):
     def _plan_all(self, question: Question, finder: Finder, names: tuple[str, ...]) -> None:
         """Plan every model beside the interface; stops within one model when the screen is left."""
         worker = get_current_worker()
-        shown_at, entries = monotonic(), list[Entry]()
-        for name in names:
+        shown_at, ranked, refused = monotonic(), list[RankedModel](), 0
+        request = replace(question.request, formats=())
+        models = self._models(finder, names)
+        for answer in plan_each(models, question.machine, request, question.engines, question.planner):
             if worker.is_cancelled:
                 return
-            if (entry := plan_entry(question, finder, name)) is not None:
-                entries.append(entry)
+            if isinstance(answer, Plan):
+                ranked.append(ranked_model(answer))
+            else:
+                refused += 1
             if monotonic() - shown_at > _REPAINT_S:
-                self.app.call_from_thread(self._grow, list(entries), False)
+                self.app.call_from_thread(self._grow, list(ranked), refused, False)
                 shown_at = monotonic()
-        self.app.call_from_thread(self._grow, entries, True)
+        self.app.call_from_thread(self._grow, ranked, refused, True)
 
-    def _grow(self, entries: list[Entry], done: bool) -> None:
-        self._entries, self._done = entries, done
+    def _models(self, finder: Finder, names: Sequence[str]) -> Iterator[Model]:
+        """The catalogue, a model at a time; a faulty profile is passed over."""
+        for name in names:
+            try:
+                model = finder.resolution(name).model
+            except FitcheckError:
+                continue
+            self._said[model.name] = said_of(model)
+            yield model
+
+    def _grow(self, ranked: list[RankedModel], refused: int, done: bool) -> None:
+        self._ranked, self._refused, self._done = ranked, refused, done
         if self.is_attached:
             self._show()
 
     def _show(self) -> None:
-        shown = self._chosen()
-        self.query_one(RowTable).show_columns(
-            [
-                c._replace(title=c.title + ("↓" if SORTS[self._sort][1] else "↑"))
-                if c.key == self._sort
-                else c
-                for c in COLUMNS
-            ]
-        )
-        first = shown[0].model.name if shown and not self._moved else None
-        self.query_one(RowTable).show([_row(entry) for entry in shown], first)
-        self.query_one(".heading", Static).update(self._heading())
+        table, (_, descending, _words) = self.query_one(RowTable), SORTS[self._taste.sort]
+        shown = choose(self._named(), self._taste)
+        first = shown.models[0].model.name if shown.models and not self._moved else None
+        table.show_columns(headed(COLUMNS, self._taste.sort, descending))
+        table.empty = "nothing here fits; o shows what does not" if self._done else ""
+        table.show([_row(one) for one in shown.models], first)
+        self.query_one(".heading", Static).update(self._heading(shown.too_slow))
 
-    def _chosen(self) -> list[Entry]:
-        key, reverse = SORTS[self._sort]
-        text = self.query_one(Input).value
-        wanted = {match.name for match in matches(text, [entry.model.name for entry in self._entries])}
-        found = [entry for entry in self._entries if entry.model.name in wanted and (entry.runs or self._all)]
-        return sorted(found, key=key, reverse=reverse)
+    def _named(self) -> list[RankedModel]:
+        """The models that the filter names."""
+        text = self.query_one("#words", Input).value
+        known = {one.model.name: one for one in self._ranked}
+        said = [(name, self._said[name]) for name in known]
+        return [known[match.name] for match in matches(text, list(known), said)]
 
-    def _heading(self) -> str:
+    def _heading(self, too_slow: int) -> str:
         plan = self.fitcheck.plan
         if plan is None:
             return ""
-        runs = sum(entry.runs for entry in self._entries)
-        counted = f"{runs} of {len(self._entries)} models run" + ("" if self._done else " so far …")
+        fitting, of = sum(one.fits for one in self._ranked), len(self._ranked)
+        counted = f"{fitting} of {of} models fit" + ("" if self._done else " so far …")
         asked = f"context {tokens(plan.request.context or 0)}, {plan.request.kv_type} cache"
-        return f"{counted} on {_machine(plan)}, {asked}; enter opens one"
+        refused = f"; {self._refused} can't be asked this" if self._refused else ""
+        slow = f"; {too_slow} slower or unmeasured" if too_slow else ""
+        return f"{counted} on {_machine(plan)}, {asked}{refused}\n{SORTS[self._taste.sort].words}{slow}"
 
-    def on_input_changed(self) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "least":
+            self._taste = replace(self._taste, least_tokens_per_s=float(event.value.strip(".") or 0))
         self._show()
 
     def on_input_submitted(self) -> None:
@@ -153,63 +159,51 @@ class CatalogueScreen(BaseScreen):
 
     def on_row_table_heading_clicked(self, message: RowTable.HeadingClicked) -> None:
         if message.key in SORTS:
-            self._sort = message.key
-            self._show()
+            self._sort(message.key)
 
     def action_filter(self) -> None:
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one("#words", Input))
+
+    def action_at_least(self) -> None:
+        self.set_focus(self.query_one("#least", Input))
 
     def action_leave(self) -> None:
-        """From the filter back to the table, from there back to the main screen."""
-        if self.query_one(Input).has_focus:
+        """From a box back to the table, from there back to the main screen."""
+        if any(box.has_focus for box in self.query(Input)):
             self.query_one(RowTable).focus()
         else:
             self.dismiss(None)
 
     def action_sort(self) -> None:
         ways = list(SORTS)
-        self._sort = ways[(ways.index(self._sort) + 1) % len(ways)]
+        self._sort(ways[(ways.index(self._taste.sort) + 1) % len(ways)])
+
+    def _sort(self, way: str) -> None:
+        self._taste = replace(self._taste, sort=way)
         self._show()
 
     def action_all(self) -> None:
-        self._all = not self._all
+        self._taste = replace(self._taste, everything=not self._taste.everything)
         self._show()
 
 
-def plan_entry(question: Question, finder: Finder, name: str) -> Entry | None:
-    """One model on the question's machine; None where it can't be planned (a faulty profile)."""
-    try:
-        model = finder.resolution(name).model
-        context = question.request.context
-        if context and model.context_max:
-            context = min(context, model.context_max)
-        request = replace(question.request, context=context, formats=())
-        plan = replace(question, model=model, request=request, asked=None, file=None).plan()
-    except FitcheckError:
-        return None
-    best = next((row for row in plan.plans if row.format == plan.best), None)
-    return Entry(plan.model, best or min(plan.plans, key=lambda row: row.total_bytes), best is not None)
-
-
-def _row(entry: Entry) -> Row:
-    model, row = entry.model, entry.row
+def _row(one: RankedModel) -> Row:
+    model, row = one.model, one.plan
     moe = model.active_parameters != model.parameters
     cells = (
         Cell(model.name),
-        Cell(_billions(model.parameters)),
-        Cell(_billions(model.active_parameters) if moe else ""),
+        Cell(billions(model.parameters)),
+        Cell(billions(model.active_parameters) if moe else ""),
         Cell(row.format),
+        Cell(f"{row.bits_per_weight:.2f}"),
         FITS[row.fits],
         Cell(f"{row.total_bytes / GIB:.1f}"),
-        Cell(tokens(row.max_context) if row.max_context else UNKNOWN),
+        Cell(longest(row.max_context)),
         Cell(speed_text(row.decode_tokens_per_s)),
         Cell(row.decode_bound or UNKNOWN),
+        Cell(row.quality_note or model.note or ""),
     )
-    return Row(model.name, cells, "plain" if entry.runs else "dim")
-
-
-def _billions(count: int) -> str:
-    return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+    return Row(model.name, cells, "plain" if one.fits else "dim")
 
 
 def _machine(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """Choices: all a person set by hand. Plan, command line and the memory of a session follow from them."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from fitcheck.schema.request import Request
 from fitcheck.sources.overrides import Bus, Overrides
@@ -11,12 +11,15 @@ DEFAULT_MODEL = "8b"
 # Two ways to say the same thing: the later one wins.
 _RIVALS = {"bandwidth_bytes_per_s": "bus", "bus": "bandwidth_bytes_per_s"}
 
-MACHINE_KEYS = ("ram_bytes", "bandwidth_bytes_per_s", "bus", "threads", "simd")
+Told = TypeVar("Told", Overrides, Request)
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The question as it stands. None leaves a thing to the machine, the planner or the engine."""
+    """The question as it stands. None leaves a thing to the machine, the planner or the engine.
+
+    A choice named as a field of Overrides or of Request is handed to it.
+    """
 
     model: str = DEFAULT_MODEL
     machine: str | None = None  # of the catalogue; None: this one
@@ -33,18 +36,15 @@ class Choices:
 
     @property
     def overrides(self) -> Overrides:
-        return Overrides(self.ram_bytes, self.bandwidth_bytes_per_s, self.bus, self.threads, self.simd)
+        return self._told(Overrides)
 
     @property
     def request(self) -> Request:
-        return Request(
-            context=self.context,
-            kv_type=self.kv_type,
-            slots=self.slots,
-            engine=self.engine,
-            threads=self.threads,
-            reserve_bytes=self.reserve_bytes,
-        )
+        return self._told(Request)
+
+    def _told(self, what: type[Told]) -> Told:
+        """All that these choices say of it, by name."""
+        return what(**{name: getattr(self, name) for name in _names(what) if name in _names(Choices)})
 
     def put(self, key: str, value: Any) -> "Choices":
         """With one thing set, and with what it stands against forgotten."""
@@ -64,3 +64,11 @@ class Choices:
     def on_machine(self, name: str | None) -> "Choices":
         """On another machine as it is sold: what was changed on the last one is dropped."""
         return replace(self.without(*MACHINE_KEYS), machine=name)
+
+
+def _names(what: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(what))
+
+
+MACHINE_KEYS = tuple(name for name in _names(Overrides) if name in _names(Choices))
+"""What belongs to the machine: another machine starts without it."""

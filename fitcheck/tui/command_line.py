@@ -1,14 +1,12 @@
 """Choices -> the command line that gives the same plan."""
 
 import shlex
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from fitcheck.sources.overrides import Bus
 from fitcheck.tui.choices import Choices
 from fitcheck.units import GB, GIB, KIB, MIB, parse_capacity
-
-Value = TypeVar("Value")
 
 _UNITS = ((GIB, "G"), (MIB, "M"), (KIB, "K"))
 
@@ -20,29 +18,12 @@ def command_line(choices: Choices) -> str:
 
 def arguments(choices: Choices) -> tuple[str, ...]:
     """The same, word by word, without the program's name."""
-    return (choices.model, *_machine(choices), *_request(choices))
-
-
-def _machine(choices: Choices) -> Iterator[str]:
-    yield from _option("--machine", choices.machine)
-    yield from _option("--ram", choices.ram_bytes, _capacity)
-    yield from _option("--memory", choices.bus, _bus)
-    yield from _option("--bandwidth", choices.bandwidth_bytes_per_s, _bandwidth)
-    yield from _option("--threads", choices.threads)
-    yield from _option("--simd", choices.simd, ",".join)
-    yield from _option("--reserve", choices.reserve_bytes, _capacity)
-
-
-def _request(choices: Choices) -> Iterator[str]:
-    yield from _option("--context", choices.context)
-    yield from _option("--kv-type", choices.kv_type if choices.changed("kv_type") else None)
-    yield from _option("--engine", choices.engine)
-    yield from _option("--slots", choices.slots if choices.changed("slots") else None)
-
-
-def _option(name: str, value: Value | None, write: Callable[[Value], str] = str) -> Iterator[str]:
-    if value is not None:
-        yield from (name, write(value))
+    said = [
+        (option, write(getattr(choices, key)))
+        for key, (option, write) in OPTIONS.items()
+        if choices.changed(key)
+    ]
+    return (choices.model, *(word for pair in said for word in pair))
 
 
 def _capacity(size: int) -> str:
@@ -59,3 +40,19 @@ def _bandwidth(bytes_per_s: float) -> str:
 
 def _bus(bus: Bus) -> str:
     return f"{bus.channels}x{bus.transfers_per_s / 1e6:.0f}"
+
+
+OPTIONS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "machine": ("--machine", str),
+    "ram_bytes": ("--ram", _capacity),
+    "bus": ("--memory", _bus),
+    "bandwidth_bytes_per_s": ("--bandwidth", _bandwidth),
+    "threads": ("--threads", str),
+    "simd": ("--simd", ",".join),
+    "reserve_bytes": ("--reserve", _capacity),
+    "context": ("--context", str),
+    "kv_type": ("--kv-type", str),
+    "engine": ("--engine", str),
+    "slots": ("--slots", str),
+}
+"""The option that says each choice, and how its value is written."""

@@ -10,15 +10,16 @@ from textual.content import Content
 from textual.widgets import Footer, Static
 
 from fitcheck.errors import FitcheckError
+from fitcheck.render.cells import UNKNOWN, longest, speed_text
 from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
 from fitcheck.tui.base_screen import BaseScreen
-from fitcheck.tui.format_table import FITS, UNKNOWN, speed_text
+from fitcheck.tui.format_table import FITS
 from fitcheck.tui.machine_picker import MachinePicker
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
-from fitcheck.units import GIB, gb_per_s, gib, tokens
+from fitcheck.units import GIB, gb_per_s, gib
 
 COLUMNS = (
-    Column("format", "format", 11, right=False),
+    Column("format", "format", 11, right=False, most=16),
     Column("gib", "GiB", 6, rank=3),
     Column("fits_left", "left", 7, rank=1, right=False),
     Column("longest_left", "longest", 7, rank=4),
@@ -101,7 +102,9 @@ class CompareScreen(BaseScreen):
             if not self._only_fitting or "yes" in (a.fits, b.fits) or "tight" in (a.fits, b.fits)
         ]
         pairs.sort(key=lambda pair: -pair[0].bits_per_weight)
-        self.query_one(RowTable).show([_row(a, b, a.format in (left.best, right.best)) for a, b in pairs])
+        rows = [_row(a, b, a.format in (left.best, right.best)) for a, b in pairs]
+        table = self.query_one(RowTable)
+        table.show(rows, table.key or left.best or right.best)
 
 
 def _heading(side: str, plan: Plan) -> Content:
@@ -133,8 +136,7 @@ def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
 
 
 def _side(row: FormatPlan) -> tuple[Cell, Cell, Cell]:
-    longest = tokens(row.max_context) if row.max_context else UNKNOWN
-    return FITS[row.fits], Cell(longest), Cell(speed_text(row.decode_tokens_per_s))
+    return FITS[row.fits], Cell(longest(row.max_context)), Cell(speed_text(row.decode_tokens_per_s))
 
 
 def _ratio(left: FormatPlan, right: FormatPlan) -> str:

@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fitcheck.sources.overrides import Bus
 from fitcheck.tui.choices import Choices
@@ -18,7 +19,7 @@ SCHEMA = "fitcheck.session/1"
 FILE = "session.json"
 DARK, LIGHT = "textual-dark", "textual-light"
 
-Value = TypeVar("Value", Choices, "Settings")
+Value = TypeVar("Value", Bus, Choices, "Settings")
 
 _LONGEST = 1 << 16  # bytes; a real one has some hundred
 
@@ -91,37 +92,28 @@ def _settings(saved: Any) -> Settings:
         replace(
             Settings(**{**saved, "favourites": tuple(saved["favourites"])}),
             choices=_typed(
-                Choices(**choices, bus=Bus(**bus) if bus else None, simd=tuple(simd) if simd else None)
+                Choices(
+                    **choices, bus=_typed(Bus(**bus)) if bus else None, simd=tuple(simd) if simd else None
+                )
             ),
         )
     )
 
 
-_OPTIONAL_TEXT, _OPTIONAL_COUNT = (str, type(None)), (int, type(None))
-_TYPES: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "machine": _OPTIONAL_TEXT,
-    "ram_bytes": _OPTIONAL_COUNT,
-    "bandwidth_bytes_per_s": (float, int, type(None)),
-    "threads": _OPTIONAL_COUNT,
-    "context": _OPTIONAL_COUNT,
-    "kv_type": (str,),
-    "engine": _OPTIONAL_TEXT,
-    "slots": (int,),
-    "reserve_bytes": _OPTIONAL_COUNT,
-    "theme": (str,),
-    "sort": (str,),
-    "only_fitting": (bool,),
-    "beside": _OPTIONAL_TEXT,
-}
-
-
 def _typed(value: Value) -> Value:
     """The value, if each field holds its own kind of thing and no number is below nothing."""
-    for name in (entry.name for entry in fields(value)):
+    for name, kind in get_type_hints(type(value)).items():
         found = getattr(value, name)
-        if name in _TYPES and not isinstance(found, _TYPES[name]):
+        words = found if isinstance(found, tuple) else ()
+        if not isinstance(found, _plain(kind)) or not all(isinstance(word, str) for word in words):
             raise TypeError(f"{name} is {type(found).__name__}")
         if isinstance(found, int | float) and not found >= 0:
             raise ValueError(f"{name} is {found}")
     return value
+
+
+def _plain(kind: Any) -> tuple[type, ...]:
+    """What isinstance knows of an annotation: ``tuple[str, ...] | None`` is a tuple or None."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    plain = tuple(get_origin(one) or one for one in kinds)
+    return (*plain, int) if float in plain else plain  # JSON writes 60.0 as it likes

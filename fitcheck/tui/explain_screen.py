@@ -26,6 +26,8 @@ class ExplainScreen(Dialogue[None]):
         lines = [line for line in explanation.lines if line.part == part]
         self._lines = lines or list(explanation.lines)
         self._explanation = explanation
+        self._table = RowTable(_COLUMNS)
+        self._about = Static("", classes="hint", markup=False)
 
     def compose(self) -> ComposeResult:
         known = self._explanation
@@ -33,15 +35,15 @@ class ExplainScreen(Dialogue[None]):
             box.styles.width = "92%"
             box.border_title = f"{known.model} as {known.format}: {gib(known.total_bytes, 2)}"
             box.border_subtitle = "esc back"
-            yield RowTable(_COLUMNS)
-            yield Static("", classes="hint", markup=False)
+            yield self._table
+            yield self._about
 
     def on_mount(self) -> None:
         rows = [
             Row(str(i), (Cell(line.part), Cell(line.name), Cell(f"{line.bytes / MIB:,.1f}"), Cell(line.rule)))
             for i, line in enumerate(self._lines)
         ]
-        self.query_one(RowTable).show(rows)
+        self._table.show(rows)
         self._tell(0)
 
     def on_row_table_highlighted(self, message: RowTable.Highlighted) -> None:
@@ -49,4 +51,4 @@ class ExplainScreen(Dialogue[None]):
 
     def _tell(self, index: int) -> None:
         line = self._lines[index]
-        self.query_one(".hint", Static).update(f"{line.rule} = {line.bytes:,} bytes\nsource: {line.source}")
+        self._about.update(f"{line.rule} = {line.bytes:,} bytes\nsource: {line.source}")

@@ -82,12 +82,13 @@ class FieldRow(Widget, can_focus=True):
 
     def render(self) -> Content:
         changed, focused = self.has_class("-changed"), self.has_focus
+        room = self.size.width - len(self._label) - 5  # the sign, and two arrows with their blanks
         arrow = "$accent bold" if focused else "$text-disabled"
         return Content.assemble(
             (self._label, "bold" if focused else "$text-muted"),
             (CHANGED_SIGN if changed else " ", "$warning"),
             ("◂ ", arrow),
-            (self._text, "$warning bold" if changed else ""),
+            (_cut(self._text, room), "$warning bold" if changed else ""),
             (" ▸", arrow),
         )
 
@@ -131,9 +132,10 @@ class FieldRow(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """The arrows step; two clicks elsewhere begin to type."""
         left = len(self._label) + 1
+        right = min(left + 2 + cell_len(self._text), self.size.width - 2)
         if event.x in (left, left + 1):
             self.action_step(-1)
-        elif left + 2 + cell_len(self._text) <= event.x <= left + 3 + cell_len(self._text):
+        elif event.x in (right, right + 1):
             self.action_step(1)
         elif event.chain > 1 and not self.editing:
             self.action_edit()
@@ -174,3 +176,8 @@ class FieldRow(Widget, can_focus=True):
         self.query_one(Input).display = on
         self.remove_class("-wrong")
         self.refresh()
+
+
+def _cut(text: str, width: int) -> str:
+    """What has room of it, so that the arrow behind it stays."""
+    return text if cell_len(text) <= width else text[: max(width - 1, 0)] + "…"

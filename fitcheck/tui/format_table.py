@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fitcheck.schema.plan import Fits, FormatPlan, Plan, TokenRate
-from fitcheck.tui.row_table import Cell, Column, Row, RowTable, Tone
-from fitcheck.units import GIB, rate, tokens
+from fitcheck.render.cells import UNKNOWN, longest, speed_text
+from fitcheck.schema.plan import Fits, FormatPlan, Plan
+from fitcheck.tui.row_table import Cell, Column, Row, RowTable, Tone, headed
+from fitcheck.units import GIB
 
-UNKNOWN = "–"
 FITS: dict[Fits, Cell] = {
     "yes": Cell("✓ yes", "yes"),
     "tight": Cell("~ tight", "tight"),
@@ -16,9 +16,9 @@ FITS: dict[Fits, Cell] = {
 NATIVE_SIGN, BEST_SIGN = "*", "★"
 
 COLUMNS = (
-    Column("format", "format", 12, right=False),
+    Column("format", "format", 12, right=False, most=16),
     Column("fits", "fits", 7, right=False),
-    Column("gib", "GiB", 6),
+    Column("gib", "GiB", 6, rank=2),
     Column("bits", "bits", 5, rank=4),
     Column("longest", "longest", 7, rank=2),
     Column("speed", "tokens/s", 16, rank=1),
@@ -48,10 +48,11 @@ class FormatTable(RowTable):
 
     def show_plan(self, plan: Plan, sort: str, only_fitting: bool, selected: str | None) -> None:
         rows = ordered(plan.plans, sort, only_fitting)
-        self.show_columns(_headed(sort))
+        self.show_columns(headed(COLUMNS, sort, SORTS[sort][1]))
         self.show([_row(row, row.format == plan.best) for row in rows], selected)
         hidden = len(plan.plans) - len(rows)
-        self.border_title = f"{len(rows)} formats{f', {hidden} that do not fit hidden' if hidden else ''}"
+        count = "1 format" if len(rows) == 1 else f"{len(rows)} formats"
+        self.border_title = f"{count}{f', {hidden} that do not fit hidden' if hidden else ''}"
 
 
 def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[FormatPlan]:
@@ -61,17 +62,6 @@ def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[
     return sorted(fitting if only_fitting and fitting else plans, key=key, reverse=reverse)
 
 
-def speed_text(speed: TokenRate | None) -> str:
-    return f"{rate(speed.expected)} ({rate(speed.low)}-{rate(speed.high)})" if speed else UNKNOWN
-
-
-def _headed(sort: str) -> tuple[Column, ...]:
-    arrow = "↓" if SORTS[sort][1] else "↑"
-    return tuple(
-        column._replace(title=column.title + arrow) if column.key == sort else column for column in COLUMNS
-    )
-
-
 def _row(row: FormatPlan, best: bool) -> Row:
     sign = BEST_SIGN if best else NATIVE_SIGN if row.needs_native_training else ""
     cells = (
@@ -79,7 +69,7 @@ def _row(row: FormatPlan, best: bool) -> Row:
         FITS[row.fits],
         Cell(f"{row.total_bytes / GIB:.1f}"),
         Cell(f"{row.bits_per_weight:.2f}"),
-        Cell(tokens(row.max_context) if row.max_context else UNKNOWN),
+        Cell(longest(row.max_context)),
         Cell(speed_text(row.decode_tokens_per_s)),
         Cell(row.decode_bound or UNKNOWN),
         Cell(row.engine),

@@ -52,7 +52,7 @@ class MachinePanel(Vertical):
     def show(self, shown: Shown, choices: Choices) -> None:
         changed = any(choices.changed(field.key) for field in self._fields)
         name = choices.machine or THIS_MACHINE
-        sign = CHANGED_SIGN if changed else ""
+        sign = f"{CHANGED_SIGN} " if changed else ""
         self.query_one("#machine-name", Static).update(f"{name} {sign}▾", layout=False)
         for row in self.query(FieldRow):
             row.show(shown, getattr(choices, row.field.key), choices.changed(row.field.key))

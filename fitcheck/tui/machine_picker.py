@@ -8,9 +8,9 @@ from textual.containers import Vertical
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from fitcheck.sources.matching import matches
 from fitcheck.tui.base_screen import ListDialogue
 from fitcheck.tui.machine_panel import THIS_MACHINE
-from fitcheck.tui.matching import matches
 
 THIS = ""
 """What stands for the machine fitcheck runs on."""

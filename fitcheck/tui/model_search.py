@@ -12,7 +12,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from fitcheck.schema.plan import ModelSummary
-from fitcheck.tui.matching import Match, matches
+from fitcheck.sources.matching import Match, matches
 
 STAR = "★"
 _MOST = 200  # options; nobody reads on

@@ -11,10 +11,10 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from fitcheck.errors import FitcheckError
+from fitcheck.render.cells import UNKNOWN, speed_text
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
 from fitcheck.tui.base_screen import BaseScreen
-from fitcheck.tui.format_table import UNKNOWN, speed_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GIB, gb_per_s, gib, tokens
@@ -29,7 +29,7 @@ REQUIREMENTS = (
     Column("engine", "engine", 12, rank=3, right=False),
 )
 CANDIDATES = (
-    Column("machine", "machine", 18, right=False, grows=True),
+    Column("machine", "machine", 18, right=False, most=26),
     Column("format", "format", 8, right=False),
     Column("gib", "GiB", 6, rank=2),
     Column("speed", "tokens/s", 16),
@@ -61,15 +61,20 @@ class NeedsScreen(BaseScreen):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Answers at the first showing too: the box is filled then."""
-        question = self.fitcheck.question
-        try:
-            wish = float(event.value)
-            answer = self._ask(question, wish) if question else None
-        except (ValueError, FitcheckError):
+        question, typed = self.fitcheck.question, event.value.strip(".")
+        if question is None:
             return
-        if answer is not None and question is not None:
-            self._show(answer)
-            self._find(question, wish, self.fitcheck.finder, self.fitcheck.world.machine_names)
+        self.workers.cancel_all()  # what is being looked for was another wish
+        if not typed or not float(typed):
+            self._clear("Type how many tokens/s there should be.")
+            return
+        try:
+            answer = self._ask(question, float(typed))
+        except FitcheckError as error:
+            self._clear(f"{error.message}; {error.remedy}")
+            return
+        self._show(answer)
+        self._find(question, float(typed), self.fitcheck.finder, self.fitcheck.world.machine_names)
 
     def on_input_submitted(self) -> None:
         self.query_one("#candidates", RowTable).focus()
@@ -81,13 +86,22 @@ class NeedsScreen(BaseScreen):
             app.choose_machine(message.key)
 
     def action_focus_wish(self) -> None:
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
+
+    def _clear(self, words: str) -> None:
+        """No answer, and why."""
+        self.query_one(".heading", Static).update(words)
+        for table in self.query(RowTable):
+            table.empty = ""
+            table.show(())
 
     def _show(self, answer: Needs) -> None:
         self._head(answer, "looking for machines …")
         rows = sorted(answer.requirements, key=lambda need: need.ram_bytes)
         self.query_one("#requirements", RowTable).show([_requirement(need) for need in rows])
-        self.query_one("#candidates", RowTable).show(())
+        machines = self.query_one("#candidates", RowTable)
+        machines.empty = "looking for machines …"
+        machines.show(())
 
     def _ask(self, question: Question, wish: float, *machines: Machine) -> Needs:
         world = self.fitcheck.world
@@ -114,6 +128,7 @@ class NeedsScreen(BaseScreen):
     def _show_machines(self, answer: Needs, found: list[Candidate]) -> None:
         if self.is_attached:
             self._head(answer, _counted(len(found)))
+            self.query_one("#candidates", RowTable).empty = ""
             found.sort(key=_speed)
             self.query_one("#candidates", RowTable).show([_candidate(one) for one in found])
 

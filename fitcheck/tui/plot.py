@@ -102,7 +102,7 @@ class _Canvas:
 
     def x_axis(self) -> list[list[Run]]:
         left = " " * (LABEL_WIDTH - 1)
-        half, full = tokens(self.plot.last // 2), tokens(self.plot.last)
+        half, full = tokens(round(self.plot.last / 512) * 256), tokens(self.plot.last)
         words = f"{'0':<{self.width // 2}}{half}"
         words = f"{words:<{max(self.width - len(full), 0)}}{full}" if self.width >= _LABELLED else "0"
         axis = f"{'0':>{LABEL_WIDTH - 2}} └{'─' * self.width}"

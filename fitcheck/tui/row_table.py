@@ -27,7 +27,10 @@ _GUTTER = 2  # where the cursor's sign stands: colour alone would not show it ev
 
 
 class Column(NamedTuple):
-    """A heading. Where there is no room, the highest ``rank`` goes first; ``grows`` takes what is left."""
+    """A heading. Where there is no room, the highest ``rank`` goes first.
+
+    What room is left widens columns up to ``most``, in order, and the rest of it the one that ``grows``.
+    """
 
     key: str
     title: str
@@ -35,6 +38,7 @@ class Column(NamedTuple):
     rank: int = 0
     right: bool = True
     grows: bool = False
+    most: int = 0
 
 
 class Cell(NamedTuple):
@@ -92,7 +96,8 @@ class RowTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.columns = columns
         self.rows: Sequence[Row] = ()
-        self._layout: list[tuple[int, int]] = []  # index and width of each column that has room
+        self.empty = ""  # what stands in the place of rows where there is none
+        self._columns_shown: list[tuple[int, int]] = []
 
     def show(self, rows: Sequence[Row], key: str | None = None) -> None:
         """Put rows in place of the ones there are, the cursor on ``key`` or where it was."""
@@ -176,18 +181,25 @@ class RowTable(ScrollView, can_focus=True):
             self.scroll_to(y=max(0, self.cursor - visible // 3), animate=False, force=True)
 
     def _measure(self) -> None:
-        """Choose the columns that have room."""
-        room = self.size.width - _GUTTER
-        chosen: list[int] = []
-        for index in sorted(range(len(self.columns)), key=lambda index: self.columns[index].rank):
-            if (width := self.columns[index].width + _GAP) <= room:
-                chosen.append(index)
-                room -= width
-        self._layout = [
-            (index, self.columns[index].width + (room if self.columns[index].grows else 0))
-            for index in sorted(chosen)
-        ]
+        """Choose the columns again that have room."""
+        self._columns_shown = []
         self.refresh()
+
+    @property
+    def _layout(self) -> list[tuple[int, int]]:
+        """Index and width of each column that has room; the first paint comes before the first resize."""
+        if not self._columns_shown:
+            self._columns_shown = self._chosen_columns(self.size.width - _GUTTER)
+        return self._columns_shown
+
+    def _chosen_columns(self, room: int) -> list[tuple[int, int]]:
+        widths: dict[int, int] = {}
+        for index in sorted(range(len(self.columns)), key=lambda index: self.columns[index].rank):
+            if (width := self.columns[index].width) + _GAP > room:
+                break  # nothing less telling stands where this had no room
+            widths[index] = width
+            room -= width + _GAP
+        return _spread(self.columns, sorted(widths.items()), room)
 
     def render_line(self, y: int) -> Strip:
         """One line of the widget: the headings, then the rows from where it is scrolled to."""
@@ -196,8 +208,13 @@ class RowTable(ScrollView, can_focus=True):
             return self._headings(width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self.rows):
-            return Strip.blank(width, self.rich_style)
+            return self._blank(self.empty if y == 1 and not self.rows else "", width)
         return self._row(self.rows[index], index == self.cursor, width)
+
+    def _blank(self, words: str, width: int) -> Strip:
+        style = self.rich_style
+        line = Strip([Segment(" " * _GUTTER + words, style + self._style("dim"))] if words else [])
+        return line.adjust_cell_length(width, style)
 
     def _headings(self, width: int) -> Strip:
         style = self._style("header")
@@ -217,6 +234,22 @@ class RowTable(ScrollView, can_focus=True):
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"row-table--{part}")
+
+
+def _spread(columns: Sequence[Column], widths: Sequence[tuple[int, int]], room: int) -> list[tuple[int, int]]:
+    """Columns by number with their widths, what room is left given to those that can use it."""
+    spread = []
+    for index, width in widths:
+        more = min(max(columns[index].most - width, 0), room)
+        room -= more
+        spread.append((index, width + more))
+    return [(index, width + room * columns[index].grows) for index, width in spread]
+
+
+def headed(columns: Sequence[Column], sort: str, descending: bool) -> list[Column]:
+    """The columns, with an arrow on the one that rows are sorted by."""
+    arrow = "↓" if descending else "↑"
+    return [c._replace(title=c.title + arrow) if c.key == sort else c for c in columns]
 
 
 def _fit(text: str, width: int, right: bool) -> str:

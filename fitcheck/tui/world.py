@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fitcheck import planner, requirements
+from fitcheck.ranking import Planner
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
@@ -21,21 +22,6 @@ if TYPE_CHECKING:
     from fitcheck.tui.jobs import Job
 
 Needer = Callable[[Model, Request, float, Sequence[Engine], Iterable[Machine]], Needs]
-
-
-class Planner(Protocol):
-    """``planner.plan``, as the app calls it."""
-
-    def __call__(
-        self,
-        model: Model,
-        machine: Machine,
-        request: Request,
-        engines: Sequence[Engine],
-        *,
-        asked: str | None = None,
-        file: FileWeights | None = None,
-    ) -> Plan: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,15 @@ def test_every_row_adds_up() -> None:
             assert r["speed_basis"] in ("measured", "profile", "spec", "assumed")
 
 
-@pytest.mark.parametrize("args", [("70b", "--ram", "64G"), ("nosuch",), ("8b", "--machine", "rtx-3090")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("70b", "--ram", "64G"),
+        ("models", "8b", "--ram", "8G", "--all"),
+        ("nosuch",),
+        ("8b", "--machine", "rtx-3090"),
+    ],
+)
 def test_json_keeps_its_schema(args: tuple[str, ...]) -> None:
     import jsonschema
 
@@ -171,6 +179,25 @@ def test_the_table_without_a_terminal_is_plain() -> None:
     assert "\x1b" not in done.stdout
     assert "Q4_K_M" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_models_are_ranked_for_a_machine() -> None:
+    """The first of them is what a person would take; what does not fit is counted."""
+    code, ranking = answer("models", "qwen2.5", "--ram", "16G", "--threads", "8")
+    assert (code, ranking["schema"]) == (0, "fitcheck.ranking/1")
+    assert ranking["models"][0]["model"]["name"] == "qwen2.5-14b"
+    assert ranking["not_fitting"] > 0
+    assert all(one["plan"]["fits"] != "no" for one in ranking["models"])
+    done = run("models", "qwen2.5", "--ram", "16G", "--all", "--sort", "name")
+    assert "order: by name" in done.stdout
+    assert "qwen2.5-72b" in done.stdout
+
+
+def test_models_without_a_machine_are_listed_and_filtered() -> None:
+    done = run("models", "moe", "qwen3")
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert "qwen3-30b-a3b" in names
+    assert "qwen3-8b" not in names
 
 
 def test_local_files_are_judged_each_for_itself(tmp_path: Path, tiny_gguf: Path) -> None:

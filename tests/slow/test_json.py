@@ -21,6 +21,7 @@ COMMANDS = {
     "bench-1": ["bench", "--format", "trit5", "--threads", "1"],
     "verification-1": ["verify", "bitnet-2b", "--format", "trit5", "--context", "256"],
     "accuracy-1": ["accuracy", "--engine", "exllamav2"],
+    "ranking-1": ["models", "--ram", "16G", "--all"],
     "error-1": ["nosuch"],
 }
 MEASURING = ("bench-1", "verification-1")

@@ -1,10 +1,11 @@
 """A fixed world: a machine nobody probed, and for pictures a planner whose figures never change."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import _wait
 
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.schema.engine import Engine
@@ -40,6 +41,15 @@ SERVER = replace(
 )
 CARD = Machine("card-24", "made for the tests", None, gpus=(Gpu("Card 24", 24 * GIB, 1e12),))
 BARE = Machine("bare-board", "made for the tests", None, threads=4)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_waits() -> Iterator[None]:
+    """Textual's pilot sleeps twice a key until the app has been idle for 20 ms: 10 do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_wait, "SLEEP_GRANULARITY", 1 / 100)
+        patched.setattr(_wait, "SLEEP_IDLE", 1 / 2000)
+        yield
 
 
 @pytest.fixture(autouse=True)

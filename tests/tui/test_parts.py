@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.machine import Machine, ReadBandwidth
+from fitcheck.sources.matching import Match, matches
 from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import arguments, command_line
 from fitcheck.tui.config import FILE, Settings, config_directory, load_settings, save_settings
 from fitcheck.tui.exports import write_new
 from fitcheck.tui.fields import along, around
-from fitcheck.tui.matching import Match, matches
 from fitcheck.tui.plot import Mark, Plot, Point
 from fitcheck.units import GIB
 
@@ -76,6 +76,25 @@ def test_a_session_comes_back_as_it_was(choices: Choices) -> None:
         assert load_settings(Path(directory)) == (settings, None)
 
 
+def test_every_choice_has_an_option() -> None:
+    """A choice that no option says would be lost between the TUI and the shell."""
+    from dataclasses import fields
+
+    from fitcheck.tui.command_line import OPTIONS
+
+    assert {field.name for field in fields(Choices)} - {"model"} == set(OPTIONS)
+
+
+def test_choices_reach_the_machine_and_the_request() -> None:
+    choices = Choices(ram_bytes=GIB, threads=3, context=512, slots=2, reserve_bytes=0)
+    assert (choices.overrides.ram_bytes, choices.overrides.threads) == (GIB, 3)
+    asked = choices.request
+    assert (asked.context, asked.slots, asked.reserve_bytes, asked.threads) == (512, 2, 0, 3)
+    assert choices.on_machine("epyc-9654") == Choices(
+        machine="epyc-9654", context=512, slots=2, reserve_bytes=0
+    )
+
+
 def spoilt(change: Any) -> str:
     from dataclasses import asdict
 
@@ -101,6 +120,8 @@ def spoilt(change: Any) -> str:
         spoilt(lambda saved: saved["choices"].update(ram_bytes=-1)),
         spoilt(lambda saved: saved["choices"].update(ram_bytes="16G")),
         spoilt(lambda saved: saved["choices"].update(bus={"channels": 2})),
+        spoilt(lambda saved: saved["choices"].update(bus={"channels": "two", "transfers_per_s": 5.6e9})),
+        spoilt(lambda saved: saved["choices"].update(simd=[7])),
         spoilt(lambda saved: saved["choices"].update(bandwidth_bytes_per_s=float("nan"))),
     ],
 )
@@ -243,8 +264,8 @@ def test_the_band_lies_around_the_line() -> None:
 
 
 def test_write_new_never_overwrites(tmp_path: Path) -> None:
-    first = write_new(tmp_path, "plan", ".json", "a")
-    second = write_new(tmp_path, "plan", ".json", "b")
+    first = write_new(tmp_path, "plan", ".json", b"a")
+    second = write_new(tmp_path, "plan", ".json", b"b")
     assert (first.name, second.name) == ("plan.json", "plan-2.json")
     assert first.read_text() == "a"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from fitcheck.ranking import speed
 from fitcheck.schema.plan import FormatPlan
 from fitcheck.tui.app import FitcheckApp
 from fitcheck.tui.catalogue_screen import CatalogueScreen
@@ -198,8 +201,8 @@ def test_export_writes_and_never_overwrites(world: World, tmp_path: Path) -> Non
     app = FitcheckApp(world, SMALL)
 
     async def person(pilot: Pilot[None]) -> None:
-        for keys in (("x", "enter"), ("x", "enter"), ("x", "j", "enter"), ("x", "j", "j", "enter")):
-            await pilot.press(*keys)
+        for down in (0, 0, 1, 2):
+            await pilot.press("x", *["j"] * down, "enter")
             await pilot.pause(0.1)
 
     run(app, person)
@@ -214,7 +217,29 @@ def test_export_writes_and_never_overwrites(world: World, tmp_path: Path) -> Non
     assert printed["schema"] == "fitcheck.plan/1"
     assert printed["model"]["name"] == "qwen3-4b"
     assert "| format | fits |" in (tmp_path / "fitcheck-qwen3-4b.md").read_text()
-    assert (tmp_path / "fitcheck-qwen3-4b.svg").read_text().startswith("<svg")
+    drawn = (tmp_path / "fitcheck-qwen3-4b.svg").read_text()
+    assert drawn.startswith("<svg")
+    assert "url(" not in drawn.replace("url(#", ""), "a picture that asks the net for its letters"
+
+
+def test_a_png_is_drawn_or_politely_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = FitcheckApp(world, SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "resvg_py", None)
+            app._write("png")
+        await pilot.pause()
+        assert any('"fitcheck-planner[png]"' in str(note.message) for note in app._notifications)
+        assert not any(note.markup for note in app._notifications), "[png] would be swallowed"
+        assert not list(tmp_path.glob("*.png"))
+        pytest.importorskip("resvg_py", reason="PNG needs the extra [png]")
+        app._write("png")
+
+    run(app, person)
+    assert (tmp_path / "fitcheck-qwen3-4b.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_y_copies_the_command_line(world: World) -> None:
@@ -277,7 +302,7 @@ def test_what_runs_here_filters_sorts_and_opens(world: World) -> None:
         assert isinstance(screen, CatalogueScreen)
         await until(pilot, lambda: screen._done)
         table = screen.query_one(RowTable)
-        assert {entry.model.name for entry in screen._entries} == set(few)
+        assert {one.model.name for one in screen._ranked} == set(few)
         assert "llama-3.1-405b" not in [row.key for row in table.rows]
         await pilot.press("o")
         await pilot.pause()
@@ -290,6 +315,34 @@ def test_what_runs_here_filters_sorts_and_opens(world: World) -> None:
         assert app.plan is not None
         assert app.plan.model.name.startswith("qwen3-4b")
         assert len(app.screen_stack) == 1
+
+    run(app, person)
+
+
+def test_what_runs_here_by_kind_and_speed(world: World) -> None:
+    """An empty list says why it is empty."""
+    few = ("qwen3-8b", "qwen3-30b-a3b", "bitnet-2b", "llama-3.2-1b")
+    app = FitcheckApp(replace(world, model_names=few), SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        await pilot.press("w")
+        screen = app.screen
+        assert isinstance(screen, CatalogueScreen)
+        await until(pilot, lambda: screen._done)
+        table = screen.query_one(RowTable)
+        await pilot.press(*"a12")
+        quick = {one.model.name for one in screen._ranked if speed(one) >= 12}
+        await until(pilot, lambda: {row.key for row in table.rows} == quick)
+        assert "llama-3.2-1b" in quick
+        assert "qwen3-8b" not in quick
+        assert "slower or unmeasured" in screen_text(app)
+        await pilot.press("escape", "slash", *"ternary")
+        await pilot.pause()
+        assert [row.key for row in table.rows] == ["bitnet-2b"]
+        await pilot.press("x")
+        await pilot.pause()
+        assert not table.rows
+        assert "nothing here fits" in screen_text(app)
 
     run(app, person)
 
@@ -330,6 +383,13 @@ def test_what_would_it_take(world: World) -> None:
         machines = app.screen.query_one("#candidates", RowTable)
         await until(pilot, lambda: len(machines.rows) == 1)
         assert machines.rows[0].key == "epyc-9654"
+        wish = app.screen.query_one(Input)
+        wish.value = ""
+        await pilot.pause()
+        assert not machines.rows, "an old answer to no question"
+        assert "Type how many" in screen_text(app)
+        wish.value = "30"
+        await until(pilot, lambda: len(machines.rows) == 1)
         await pilot.press("enter", "enter")
         await pilot.pause()
         assert app.choices.machine == "epyc-9654"

@@ -40,7 +40,7 @@ SCREENS = {
     "compare": ("c", "s", "e", "enter"),
     "needs": ("n",),
 }
-# Boxes over the main screen: at the largest size they look as at the middle one.
+# Boxes over the main screen.
 DIALOGUES = {
     "search": ("slash", "7", "0"),
     "machines": ("M",),
@@ -57,14 +57,14 @@ def test_screen(snap_compare: Compare, paper_world: World, size: tuple[int, int]
     assert snap_compare(app, terminal_size=size, run_before=keys(*SCREENS[name]))
 
 
-@pytest.mark.parametrize("size", SIZES[:2], ids=SIZE_NAMES[:2])
+@pytest.mark.parametrize("size", SIZES, ids=SIZE_NAMES)
 @pytest.mark.parametrize("name", DIALOGUES)
 def test_dialogue(snap_compare: Compare, paper_world: World, size: tuple[int, int], name: str) -> None:
     app = FitcheckApp(paper_world, START)
     assert snap_compare(app, terminal_size=size, run_before=keys(*DIALOGUES[name]))
 
 
-@pytest.mark.parametrize("size", SIZES[:2], ids=SIZE_NAMES[:2])
+@pytest.mark.parametrize("size", SIZES, ids=SIZE_NAMES)
 def test_explanation(snap_compare: Compare, paper_world: World, size: tuple[int, int]) -> None:
     lines = (
         ExplanationLine(

@@ -19,7 +19,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("judge",),
     ("planner",),
     ("accuracy",),
-    ("requirements", "claims", "expectation"),
+    ("requirements", "ranking", "claims", "expectation"),
     ("sources", "bench"),
     ("probe",),
     ("verify", "verify_engine"),
@@ -102,6 +102,7 @@ def test_planning_imports_nothing_heavy() -> None:
         "pace.py",
         "judge.py",
         "verdict.py",
+        "ranking.py",
     ):
         path = ROOT / room
         for file in path.rglob("*.py") if path.is_dir() else [path]:

@@ -272,7 +272,7 @@ LIES = {
     "a web page": (b"<!DOCTYPE html><html>", "but a web page"),
     "a header without end": ((1 << 60).to_bytes(8, "little") + b"{}", "a header of 11529215046068"),
     "a header beyond the end": ((1000).to_bytes(8, "little") + b"{}", "ends inside its header (at 10"),
-    "no JSON": (file(b'{"a": nope}'), "isn't sound JSON: expecting value at byte 6"),
+    "no JSON": (file(b'{"a": nope}'), "isn't sound JSON: expecting value at character 6"),
     "not UTF-8": (file(b'{"\xff": 1}'), "isn't UTF-8 text"),
     "endless nesting": (file(b'{"a":' + b"[" * 200_000), "nested too deep"),
     "more tensors than any model": (file(b'{"a":[' + b"{}," * 300_000 + b"{}]}"), "more tensors than any"),

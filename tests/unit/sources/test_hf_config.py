@@ -16,7 +16,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.tensors import parameters
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.hf_config import load_config, model_from_config
-from fitcheck.sources.json_fields import MOST, Fields
+from fitcheck.sources.json_fields import MOST, Fields, NotJson, parse_json
 
 # The fields of published configs that say something about the shape.
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0}
@@ -172,6 +172,15 @@ def test_files_that_are_no_config(content: bytes, message: str, tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(BadInput, match=message):
         load_config(str(path))
+
+
+def test_what_publishers_write_is_taken() -> None:
+    """A Mamba's config has Infinity, some a name twice, some a byte order mark; other files may not."""
+    text = b'\xef\xbb\xbf{"time_step_limit": [0.0, Infinity], "a": 1, "a": 2}'
+    assert parse_json(text, lenient=True) == {"time_step_limit": [0.0, float("inf")], "a": 2}
+    for strict in (text, text[3:], b'{"a": 1, "a": 2}'):
+        with pytest.raises(NotJson):
+            parse_json(strict)
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from fitcheck.schema.model import Experts, Model
 from fitcheck.sources.names import key
 
 
@@ -28,6 +29,13 @@ def matches(
             found[name] = (rank, name not in first, Match(name, alias))
     hits = sorted((rank, later, match) for rank, later, match in found.values() if rank < _NONE)
     return [match for _, _, match in hits]
+
+
+def said_of(model: Model) -> str:
+    """All that a filter may name a model by: its name, architecture and kind."""
+    experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
+    kinds = ("moe" if experts else "dense", "ternary" if model.trained_ternary else "")
+    return " ".join((model.name, model.architecture, *kinds))
 
 
 _SAME, _BEGINS, _HOLDS, _NONE = range(4)

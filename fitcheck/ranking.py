@@ -1,0 +1,184 @@
+"""What can run here? Every model on one machine, best first.
+
+Pure, like the planner it asks: the command line and the TUI show the same
+models in the same order because both ask here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from fitcheck.errors import FitcheckError, UnknownName
+from fitcheck.planner import DEFAULT_CONTEXT, plan
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Machine
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import FormatPlan, Plan
+from fitcheck.schema.ranking import RankedModel, Ranking, UnplannedModel
+from fitcheck.schema.request import Request
+from fitcheck.schema.weights import FileWeights
+
+# Below it a model loses more than it gains by its size: Llama-3-8B's perplexity
+# rises by 3 % as Q4_K_M, by 11 % as Q3_K_M (4.0 bits) and by 39 % as Q2_K
+# (llama.cpp, examples/perplexity/README.md).
+SOUND_BITS = 4.0
+
+
+class Planner(Protocol):
+    """``planner.plan``, as its callers know it."""
+
+    def __call__(
+        self,
+        model: Model,
+        machine: Machine,
+        request: Request,
+        engines: Sequence[Engine],
+        *,
+        asked: str | None = None,
+        file: FileWeights | None = None,
+    ) -> Plan: ...
+
+
+def sound(one: RankedModel) -> bool:
+    """Whether the format keeps what the model is worth: enough bits, or few by training."""
+    return one.plan.bits_per_weight >= SOUND_BITS or one.model.trained_ternary
+
+
+def speed(one: RankedModel) -> float:
+    """Tokens/s expected; 0 where it is unknown."""
+    rate = one.plan.decode_tokens_per_s
+    return rate.expected if rate else 0.0
+
+
+class Sort(NamedTuple):
+    """A way to order ranked models; what doesn't fit comes last in each of them."""
+
+    key: Callable[[RankedModel], Any]
+    descending: bool
+    words: str
+
+
+SORTS = {
+    "best": Sort(
+        lambda one: (sound(one), one.model.parameters),
+        True,
+        f"the largest first, those below {SOUND_BITS:.0f} bits a weight last",
+    ),
+    "size": Sort(lambda one: one.model.parameters, True, "the most parameters first"),
+    "speed": Sort(speed, True, "the fastest first"),
+    "longest": Sort(lambda one: one.plan.max_context, True, "the longest context first"),
+    "gib": Sort(lambda one: one.plan.total_bytes, False, "the least memory first"),
+    "name": Sort(lambda one: one.model.name, False, "by name"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """Which of the models to show, and in which order."""
+
+    sort: str = "best"
+    least_tokens_per_s: float = 0.0
+    everything: bool = False  # also what does not fit, or is slower
+
+
+class Chosen(NamedTuple):
+    """Models in order, and how many were left out for what."""
+
+    models: tuple[RankedModel, ...]
+    not_fitting: int
+    too_slow: int
+
+
+class Refused(NamedTuple):
+    """A model that the question can't be asked of."""
+
+    name: str
+    error: FitcheckError
+
+
+def rank(
+    models: Iterable[Model], machine: Machine, request: Request, engines: Sequence[Engine], taste: Taste
+) -> Ranking:
+    """Plan every model for the machine. Raises the planner's error where none can be planned at all."""
+    answers = list(plan_each(models, machine, request, engines))
+    plans = [answer for answer in answers if isinstance(answer, Plan)]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    if not plans:
+        raise (refused[0].error if refused else UnknownName("no model to rank", "see: fitcheck models"))
+    ranked = [ranked_model(answer) for answer in plans]
+    chosen = choose(ranked, taste)
+    return Ranking(
+        plans[0].machine,
+        replace(request, context=request.context or DEFAULT_CONTEXT),
+        taste.sort,
+        SORTS[taste.sort].words,
+        chosen.models,
+        len(ranked) - chosen.not_fitting,
+        chosen.not_fitting,
+        chosen.too_slow,
+        tuple(UnplannedModel(one.name, one.error.message) for one in refused),
+    )
+
+
+def plan_each(
+    models: Iterable[Model],
+    machine: Machine,
+    request: Request,
+    engines: Sequence[Engine],
+    planner: Planner = plan,
+) -> Iterator[Plan | Refused]:
+    """Each model's plan as it is made, or why there is none; shapes nobody trained are no answer."""
+    for model in filter(_trained, models):
+        try:
+            yield planner(model, machine, _within(model, request), engines)
+        except FitcheckError as error:
+            yield Refused(model.name, error)
+
+
+def ranked_model(answer: Plan) -> RankedModel:
+    """The plan's best format; where it names none, what comes nearest to running."""
+    best = next((row for row in answer.plans if row.format == answer.best), None)
+    return RankedModel(answer.model, best or _nearest(answer.plans))
+
+
+def choose(ranked: Iterable[RankedModel], taste: Taste) -> Chosen:
+    """What the taste asks for, in its order."""
+    found = list(ranked)
+    fitting = [one for one in found if one.fits]
+    quick = [one for one in fitting if speed(one) >= taste.least_tokens_per_s]
+    shown = found if taste.everything else quick
+    return Chosen(ordered(shown, taste.sort), len(found) - len(fitting), len(fitting) - len(quick))
+
+
+def ordered(ranked: Iterable[RankedModel], sort: str) -> tuple[RankedModel, ...]:
+    """Sorted as named, equals by name; what fits before what doesn't."""
+    way = SORTS[sort]
+    by_name = sorted(ranked, key=lambda one: one.model.name)
+    return tuple(
+        sorted(
+            sorted(by_name, key=way.key, reverse=way.descending),
+            key=lambda one: not one.fits,
+        )
+    )
+
+
+def _nearest(rows: Sequence[FormatPlan]) -> FormatPlan:
+    """What fits at a speed nobody knows, else the smallest, of formats the model may be put in."""
+    able = [row for row in rows if not row.needs_native_training] or rows
+    fitting = [row for row in able if row.fits != "no"]
+    return max(fitting, key=lambda row: row.bits_per_weight) if fitting else min(able, key=_total)
+
+
+def _total(row: FormatPlan) -> int:
+    return row.total_bytes
+
+
+def _trained(model: Model) -> bool:
+    return model.trained
+
+
+def _within(model: Model, request: Request) -> Request:
+    """No more context than the model knows: a list should not end at its shortest."""
+    if request.context and model.context_max and request.context > model.context_max:
+        return replace(request, context=model.context_max)
+    return request
