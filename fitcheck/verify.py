@@ -7,7 +7,7 @@ from statistics import median
 from fitcheck.bench.decode import Progress, run_decode
 from fitcheck.bench.kernels import cached_rate
 from fitcheck.bench.native import kernel_isa
-from fitcheck.bench.native_decoder import layer_bytes, outside_bytes
+from fitcheck.bench.native.decoder import layer_bytes, outside_bytes
 from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
 from fitcheck.bench.statistics import ratios
 from fitcheck.errors import BadInput, NotEnoughMemory

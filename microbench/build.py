@@ -11,7 +11,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 NOT_IN_EXTENSION = {"selftest.c"}
 
-# What fitcheck/bench/native.py calls, of all that fitcheck.h declares.
+# What fitcheck/bench/native/ calls, of all that fitcheck.h declares.
 DECLARATIONS = """
 typedef struct { const uint8_t *data; const float *scales; int64_t rows, cols, row_bytes; } fc_matrix;
 typedef struct { uint8_t *base; size_t bytes; ...; } fc_arena;
@@ -58,7 +58,7 @@ int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matr
 """
 
 
-# Of decode.h, for fitcheck/bench/native_decoder.py.
+# Of decode.h, for fitcheck/bench/native/decoder.py.
 DECODER = """
 typedef struct { fc_matrix matrix; fc_format format; } fc_packed;
 typedef struct {

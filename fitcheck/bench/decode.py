@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fitcheck.bench import native
-from fitcheck.bench.native_decoder import Decoder, arena_bytes
+from fitcheck.bench.native.decoder import Decoder, arena_bytes
 from fitcheck.bench.shape import DecodeShape
 
 Progress = Callable[[float], None]
