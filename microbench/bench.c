@@ -3,10 +3,6 @@
 
 #include "fitcheck.h"
 
-/* Rows are handed out in this step, so that kernels that take several rows at
- * once meet whole groups in every thread but the last. */
-enum { ROW_STEP = 8 };
-
 typedef struct {
     fc_format format;
     uint8_t *data;
@@ -16,7 +12,7 @@ typedef struct {
 
 static void fill_task(void *argument, int thread, int threads) {
     const fill_job *job = argument;
-    fc_span mine = fc_split(job->rows, ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->rows, FC_ROW_STEP, thread, threads);
     fc_fill_rows(job->format, job->data, job->cols, mine.begin, mine.end, job->seed);
 }
 
@@ -37,7 +33,7 @@ typedef struct {
 
 static void gemv_task(void *argument, int thread, int threads) {
     const gemv_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->w->rows, FC_ROW_STEP, thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();

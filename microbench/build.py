@@ -23,6 +23,7 @@ typedef ... fc_pool;
 
 const char *fc_cpu_feature_name(int index);
 uint64_t fc_cpu_features(void);
+const char *fc_compiler(void);
 int fc_isa_count(void);
 int fc_isa_by_name(const char *name);
 int fc_isa_runs_here(int index);
@@ -75,7 +76,8 @@ typedef ... fc_decoder;
 
 fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap);
 void fc_decoder_free(fc_decoder *decoder);
-void fc_decoder_step(fc_decoder *decoder, int64_t depth, double *seconds);
+typedef struct { double layers, output, reading; int64_t bytes_read; } fc_step;
+fc_step fc_decoder_step(fc_decoder *decoder, int64_t depth, int between);
 const float *fc_decoder_logits(const fc_decoder *decoder);
 """
 

@@ -185,6 +185,7 @@ enum {
 /* Bits that both the processor has and the operating system lets us use. */
 uint64_t fc_cpu_features(void);
 const char *fc_cpu_feature_name(int index); /* NULL past the last */
+const char *fc_compiler(void);              /* that built this */
 
 /* ---- memory ----------------------------------------------------------------- */
 
@@ -214,6 +215,9 @@ void fc_pool_run(fc_pool *pool, fc_task *task, void *argument);
 /* Inside a task: wait for the others. No system call unless one is late. */
 void fc_pool_barrier(fc_pool *pool, int thread);
 
+/* Rows are handed out in this step, so that kernels that take several rows at
+ * once meet whole groups in every thread but the last. */
+enum { FC_ROW_STEP = 8 };
 typedef struct { int64_t begin, end; } fc_span;
 /* The part of `rows` that falls to a thread, in multiples of `step`. */
 fc_span fc_split(int64_t rows, int64_t step, int thread, int threads);

@@ -1,12 +1,10 @@
 """A whole benchmark run: kernels, the bandwidth beside them, the environment."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from fitcheck import __version__
+from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import Progress, measure_kernels
 from fitcheck.schema.machine import KernelRate, Machine
 from fitcheck.schema.measurement import Benchmark
@@ -49,7 +47,7 @@ def run_benchmark(
         pages="huge",
         read_bandwidth_bytes_per_s=median(rate for kernel in kernels for rate in kernel.raw_read),
         kernels=kernels,
-        environment=environment(machine),
+        environment=environment(machine, "huge"),
     )
     rates = tuple(
         KernelRate(
@@ -58,16 +56,3 @@ def run_benchmark(
         for kernel in kernels
     )
     return BenchmarkRun(benchmark, rates)
-
-
-def environment(machine: Machine) -> dict[str, str]:
-    """What a figure depends on beside the code; unknown parts are left out."""
-    found = {
-        "fitcheck": __version__,
-        "cpu": machine.cpu,
-        "system": f"{platform.system()} {platform.release()}",
-        "governor": machine.system.governor if machine.system else None,
-        "huge_pages": machine.system.transparent_huge_pages if machine.system else None,
-        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else None,
-    }
-    return {name: text for name, text in found.items() if text}

@@ -19,10 +19,9 @@ def print_benchmark(benchmark: Benchmark, file: TextIO) -> None:
     )
     console.print()
     console.print(_table(benchmark))
-    if not all(kernel.stable for kernel in benchmark.kernels):
-        console.print(
-            Text("unstable: the rounds disagree by more than a tenth; run again when idle", style="dim")
-        )
+    for kernel in benchmark.kernels:
+        if kernel.unstable_why:
+            console.print(Text(f"{kernel.format} is unstable: {kernel.unstable_why}", style="dim"))
 
 
 def _table(benchmark: Benchmark) -> Table:

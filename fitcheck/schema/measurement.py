@@ -19,6 +19,7 @@ class KernelMeasurement:
     raw: tuple[float, ...]  # bytes per second of each round
     raw_read: tuple[float, ...]  # the plain read beside it
     stable: bool
+    unstable_why: str | None = None  # a sentence
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,10 @@ class Verification:
     bytes_per_token: int
     basis: Basis
     raw: tuple[float, ...]  # seconds of each decode step
-    raw_read: tuple[float, ...]  # bytes per second of the plain reads around it
+    raw_read: tuple[float, ...]  # bytes per second of the plain reads between its layers
+    stable: bool  # whether the medians would be the same a minute later
+    unstable_why: str | None  # a sentence
+    energy_joules_per_token: float | None  # None: not exposed
+    energy_source: str  # what was counted, or why nothing could be
+    environment: dict[str, str]
     notes: tuple[str, ...] = ()

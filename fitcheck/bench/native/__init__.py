@@ -8,6 +8,7 @@ in calls of a few seconds at most if the caller asks for few rounds.
 from fitcheck.bench.native.extension import (
     ISA_VARIABLE,
     available,
+    compiler,
     cpu_features,
     isas,
     isas_in_build,
@@ -32,6 +33,7 @@ __all__ = [
     "Pool",
     "Timing",
     "available",
+    "compiler",
     "cpu_features",
     "dequantise_row",
     "formats",

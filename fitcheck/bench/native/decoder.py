@@ -6,6 +6,7 @@ resident as they are filled, unmapped on close.
 
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from fitcheck.bench.native.extension import native
@@ -40,6 +41,20 @@ def cache_bytes(shape: DecodeShape, layer: LayerShape) -> int:
     return layer.kv_heads * shape.cells * layer.head_dim * _HALF
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of a step's layers and of its output, and the plain reads between them, if any."""
+
+    layers_s: float
+    output_s: float
+    reading_s: float
+    bytes_read: int
+
+    @property
+    def read_bytes_per_s(self) -> float:
+        return self.bytes_read / self.reading_s
+
+
 class Decoder(Held):
     """Runs decode steps of a shape. Fill every layer before the first step."""
 
@@ -66,16 +81,15 @@ class Decoder(Held):
         for place, ffn in enumerate(layer.ffns):
             self._fill_ffn(target.ffn[place], ffn)
 
-    def step(self, depth: int) -> tuple[float, float]:
-        """Decode a token with ``depth`` in the cache: seconds of the layers, and of the output."""
+    def step(self, depth: int, *, between: bool = False) -> Step:
+        """Decode a token with ``depth`` in the cache; with ``between``, read plainly after each layer."""
         ffi, lib = native()
         if not 0 <= depth < self.shape.cells:
             raise BadInput(f"no cell {depth} in a cache of {self.shape.cells}", "make the context longer")
         if self._handle == ffi.NULL:
             self._handle = self._start()
-        seconds = ffi.new("double[2]")
-        lib.fc_decoder_step(self._handle, depth, seconds)
-        return seconds[0], seconds[1]
+        taken = lib.fc_decoder_step(self._handle, depth, between)
+        return Step(taken.layers, taken.output, taken.reading, taken.bytes_read)
 
     def logits(self) -> bytes:
         """Scores of the vocabulary after the last step, as 32-bit floats in machine order."""
@@ -105,8 +119,11 @@ class Decoder(Held):
         else:
             self._fill(self._c_shape.embedding, self.shape.embedding)
 
-    def _fill(self, target: Any, packed: Packed) -> None:
-        """Random legal rows; scales beside them keep results near one in size."""
+    def _fill(self, target: Any, packed: Packed, experts: int = 1) -> None:
+        """Random legal rows; scales beside them keep results near one in size.
+
+        Threads share the rows of each expert, so each writes its part of each.
+        """
         ffi, lib = native()
         index = format_index(packed.type)
         size = row_bytes(packed.type, packed.cols)
@@ -117,14 +134,18 @@ class Decoder(Held):
         )
         target.format = index
         target.matrix = [data, ffi.cast("float *", scales), packed.rows, packed.cols, size]
-        lib.fc_fill(self._pool.handle, index, data, packed.rows, packed.cols, self._used)
+        rows = packed.rows // experts
+        for part in range(experts):
+            lib.fc_fill(
+                self._pool.handle, index, data + part * rows * size, rows, packed.cols, self._used + part
+            )
 
     def _fill_ffn(self, target: Any, ffn: FfnShape) -> None:
         ffi, _ = native()
         if ffn.gate is not None:
-            self._fill(target.gate, ffn.gate)
-        self._fill(target.up, ffn.up)
-        self._fill(target.down, ffn.down)
+            self._fill(target.gate, ffn.gate, ffn.experts)
+        self._fill(target.up, ffn.up, ffn.experts)
+        self._fill(target.down, ffn.down, ffn.experts)
         target.size, target.experts, target.active = ffn.size, ffn.experts, ffn.active
         if ffn.experts > 1:
             router = self._take(ffn.experts * self.shape.hidden * _FLOAT)

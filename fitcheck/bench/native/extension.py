@@ -47,6 +47,12 @@ def cpu_features() -> tuple[str, ...]:
     return tuple(name for index, name in enumerate(names) if bits >> index & 1)
 
 
+def compiler() -> str:
+    """What built the extension."""
+    ffi, lib = native()
+    return str(ffi.string(lib.fc_compiler()).decode())
+
+
 def isas_in_build() -> tuple[str, ...]:
     """Plainest first; FITCHECK_ISA takes one of these names."""
     ffi, lib = native()
