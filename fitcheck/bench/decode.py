@@ -81,7 +81,7 @@ def _joules_per_step(decoder: Decoder, depth: int, meter: Meter) -> float | None
     """What the machine takes while steps follow each other, as they do in use."""
     steps, start = 0, time.monotonic()
     meter.start()
-    while time.monotonic() - start < METERED_S:
+    while not steps or time.monotonic() - start < METERED_S:
         decoder.step(depth)
         steps += 1
     joules = meter.stop()
