@@ -19,6 +19,7 @@ typedef struct { const char *isa; ...; } fc_kernels;
 typedef struct { const char *name; int block_weights, block_bytes, scales; ...; } fc_format_facts;
 typedef struct { int8_t *q; float *scale; int32_t sum; int64_t cols; ...; } fc_activation;
 typedef enum { FC_FORMATS, ... } fc_format;
+enum { FC_MOST_TOKENS, ... };
 typedef ... fc_pool;
 
 const char *fc_cpu_feature_name(int index);
@@ -29,6 +30,7 @@ int fc_isa_by_name(const char *name);
 int fc_isa_runs_here(int index);
 const fc_kernels *fc_isa(int index);
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
+const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
 int fc_format_by_name(const char *name);
@@ -54,6 +56,11 @@ void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data,
                   double *seconds);
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds);
+void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *const *x, int tokens, int rounds, int passes, float *y,
+                  double *seconds);
+int64_t fc_check_gemm(const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                      const fc_activation *const *x, int tokens, int64_t row_begin, int64_t row_end);
 int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
                       int64_t row_begin, int64_t row_end);
 """

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from fitcheck.bench.batches import measure_batches
 from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import Progress, measure_kernels
 from fitcheck.schema.machine import KernelRate, Machine
@@ -36,10 +37,16 @@ def run_benchmark(
     formats: Sequence[str],
     threads: int | None,
     buffer_bytes: int,
+    *,
+    batch: int | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
-    """Measure the kernels on huge pages with ``threads`` threads (all where None)."""
+    """Measure the kernels on huge pages with ``threads`` threads (all where None).
+
+    ``batch`` asks for so many tokens at once, too.
+    """
     threads = threads or machine.threads or 1
+    surroundings = environment(machine, "huge")
     kernels = measure_kernels(formats, threads, buffer_bytes, progress=progress)
     benchmark = Benchmark(
         machine=machine.name,
@@ -47,7 +54,8 @@ def run_benchmark(
         pages="huge",
         read_bandwidth_bytes_per_s=median(rate for kernel in kernels for rate in kernel.raw_read),
         kernels=kernels,
-        environment=environment(machine, "huge"),
+        environment=surroundings,
+        batches=measure_batches(formats, threads, buffer_bytes, batch) if batch else (),
     )
     rates = tuple(
         KernelRate(

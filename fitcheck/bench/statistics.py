@@ -37,9 +37,14 @@ def doubt(shares: Sequence[float], reads: Sequence[float]) -> str | None:
         return f"the plain reads were slower than what they bound ({median(shares):.0%}); run again when idle"
     if spread(reads) > MOVED_READS:
         return f"the plain reads moved by {spread(reads):.0%} between the rounds; run again when idle"
-    if not stable(shares):
-        return f"the rounds disagree by {spread(shares):.0%}; run again when idle"
-    return None
+    return disagreement(shares)
+
+
+def disagreement(values: Sequence[float]) -> str | None:
+    """Why the median of ratios would be another one a minute later; None where it would not."""
+    if stable(values):
+        return None
+    return f"the rounds disagree by {spread(values):.0%}; run again when idle"
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:

@@ -23,6 +23,22 @@ class KernelMeasurement:
 
 
 @dataclass(frozen=True)
+class BatchMeasurement:
+    """One kernel that unpacks weights once for several tokens, in rounds interleaved with one token's."""
+
+    format: str
+    isa: str
+    threads: int
+    tokens: int
+    token_weights_per_s: float  # weights times tokens, median
+    cost: float  # of all tokens together, in products with one; below `tokens` they gain. Median of pairs
+    raw: tuple[float, ...]  # seconds of each round
+    raw_single: tuple[float, ...]  # of the product with one token beside it
+    stable: bool
+    unstable_why: str | None = None
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """What ``fitcheck bench`` saw."""
 
@@ -32,6 +48,7 @@ class Benchmark:
     read_bandwidth_bytes_per_s: float  # median of the plain reads beside the kernels
     kernels: tuple[KernelMeasurement, ...]
     environment: dict[str, str]
+    batches: tuple[BatchMeasurement, ...] = ()  # where asked for
 
 
 @dataclass(frozen=True)

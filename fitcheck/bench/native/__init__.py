@@ -5,6 +5,7 @@ every result says which kernel ran. C code runs without the interpreter's lock,
 in calls of a few seconds at most if the caller asks for few rounds.
 """
 
+from fitcheck.bench.native.batch import Batch, batch_formats, most_tokens
 from fitcheck.bench.native.extension import (
     ISA_VARIABLE,
     available,
@@ -29,10 +30,12 @@ __all__ = [
     "ISA_VARIABLE",
     "Arena",
     "BandwidthReader",
+    "Batch",
     "Matrix",
     "Pool",
     "Timing",
     "available",
+    "batch_formats",
     "compiler",
     "cpu_features",
     "dequantise_row",
@@ -41,6 +44,7 @@ __all__ = [
     "isas_in_build",
     "kernel_isa",
     "missing",
+    "most_tokens",
     "open_reader",
     "pack_row",
     "read_seconds",

@@ -66,8 +66,14 @@ def isas() -> tuple[str, ...]:
 
 
 def gemv_kernels(format_index: int, isa: str | None) -> Any:
+    """The best row of kernels.def that has it, under a cap (FITCHECK_ISA if none is given)."""
     ffi, lib = native()
     return _known(lib.fc_best_gemv(format_index, _c_string(ffi, isa)), isa)
+
+
+def gemm_kernels(format_index: int, isa: str | None) -> Any:
+    ffi, lib = native()
+    return _known(lib.fc_best_gemm(format_index, _c_string(ffi, isa)), isa)
 
 
 def read_kernels(isa: str | None) -> Any:

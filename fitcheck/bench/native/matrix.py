@@ -30,16 +30,16 @@ class Matrix(Held):
 
     def __init__(self, format_name: str, rows: int, cols: int, pool: Pool, pages: Pages = "huge") -> None:
         ffi, lib = native()
-        self._format = format_index(format_name)
+        self.format_index = format_index(format_name)
         self.row_bytes = row_bytes(format_name, cols)
         self.rows, self.cols, self.size_bytes = rows, cols, rows * self.row_bytes
-        self._pool = pool
+        self.pool = pool
         self.arena = Arena(self.size_bytes, pages)
         self._scales = ffi.new("float[]", [cols**-0.5] * rows)
         self._y = ffi.new("float[]", rows)
-        self._w = ffi.new("fc_matrix *", [self.arena.base, self._scales, rows, cols, self.row_bytes])
+        self.c_matrix = ffi.new("fc_matrix *", [self.arena.base, self._scales, rows, cols, self.row_bytes])
         self._x = ffi.gc(lib.fc_activation_new(cols), lib.fc_activation_free)
-        lib.fc_fill(pool.handle, self._format, self.arena.base, rows, cols, 1)
+        lib.fc_fill(pool.handle, self.format_index, self.arena.base, rows, cols, 1)
         self.set_vector([((7 * i) % 255 - 127) / 127 for i in range(cols)])
 
     def set_vector(self, x: Sequence[float]) -> None:
@@ -47,7 +47,7 @@ class Matrix(Held):
         ffi, lib = native()
         if len(x) != self.cols:
             raise BadInput(f"a vector of {len(x)} for {self.cols} columns", "pass one value a column")
-        lib.fc_activation_set(self._x, self._format, ffi.new("float[]", list(x)), self.cols)
+        lib.fc_activation_set(self._x, self.format_index, ffi.new("float[]", list(x)), self.cols)
 
     def set_rows(self, rows: bytes, scales: Sequence[float] | None = None) -> None:
         """Replace all rows (and the scales beside them) with packed bytes of the caller's."""
@@ -75,18 +75,18 @@ class Matrix(Held):
     def mismatches(self, isa: str | None = None, rows: int | None = None) -> int:
         """How many of the first ``rows`` results differ from scalar's in any bit."""
         _, lib = native()
-        kernels = gemv_kernels(self._format, isa)
+        kernels = gemv_kernels(self.format_index, isa)
         count = self.rows if rows is None else min(rows, self.rows)
-        return int(lib.fc_check_gemv(kernels, self._format, self._w, self._x, 0, count))
+        return int(lib.fc_check_gemv(kernels, self.format_index, self.c_matrix, self._x, 0, count))
 
     def time(self, rounds: int, passes: int = 1, isa: str | None = None, pool: Pool | None = None) -> Timing:
         """Seconds of each round; ``passes`` above 1 is for matrices that fit a cache."""
         ffi, lib = native()
-        pool = pool or self._pool
-        kernels = gemv_kernels(self._format, isa)
+        pool = pool or self.pool
+        kernels = gemv_kernels(self.format_index, isa)
         seconds = ffi.new("double[]", rounds)
         lib.fc_time_gemv(
-            pool.handle, kernels, self._format, self._w, self._x, rounds, passes, self._y, seconds
+            pool.handle, kernels, self.format_index, self.c_matrix, self._x, rounds, passes, self._y, seconds
         )
         weights = self.rows * self.cols
         name = ffi.string(kernels.isa).decode()
@@ -94,7 +94,7 @@ class Matrix(Held):
 
     def read_seconds(self, rounds: int, isa: str | None = None, pool: Pool | None = None) -> list[float]:
         """The same bytes, only read: what the product would take if arithmetic were free."""
-        return read_seconds(pool or self._pool, self.arena, self.size_bytes, rounds, isa)
+        return read_seconds(pool or self.pool, self.arena, self.size_bytes, rounds, isa)
 
     def close(self) -> None:
         self.arena.close()
