@@ -196,6 +196,13 @@ enum {
 };
 #define FC_CPU(name) ((uint64_t)1 << FC_CPU_INDEX_##name)
 
+/* What the rows of kernels.def named avxvnni need: see gemv_avxvnni.c. */
+#ifdef FC_AVXVNNI_AS_EVEX
+#define FC_AVXVNNI_BIT (FC_CPU(avx512vl) | FC_CPU(avx512_vnni))
+#else
+#define FC_AVXVNNI_BIT FC_CPU(avx_vnni)
+#endif
+
 /* Bits that both the processor has and the operating system lets us use. */
 uint64_t fc_cpu_features(void);
 const char *fc_cpu_feature_name(int index); /* NULL past the last */
