@@ -5,11 +5,13 @@ from dataclasses import replace
 from statistics import median
 
 from fitcheck.bench.decode import Progress, run_decode
+from fitcheck.bench.energy import Meter, NoMeter, find_meter
+from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import cached_rate
 from fitcheck.bench.native import kernel_isa
-from fitcheck.bench.native_decoder import layer_bytes, outside_bytes
+from fitcheck.bench.native.decoder import layer_bytes, outside_bytes
 from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
-from fitcheck.bench.statistics import ratios
+from fitcheck.bench.statistics import doubt, ratios
 from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import ReadGroup, read_groups
@@ -42,8 +44,8 @@ def verify(
 ) -> Verification:
     """Run decode steps of the model's shape and compare with the prediction.
 
-    Each round is predicted from the read bandwidth just before and after it
-    and from what each kernel does from the cache; nothing of the run itself
+    Each round is predicted from the plain reads between its layers and from
+    what each kernel does from the cache; nothing of the products themselves
     is known to the prediction.
     Takes all layers where available memory holds them, else as many whole
     ones as it does; then both figures are for the whole model, with the time
@@ -55,21 +57,30 @@ def verify(
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
     threads = request.threads or machine.threads or 1
-    run = run_decode(shape, threads, request.depth, budget_s, progress)
+    request = replace(request, threads=threads)
+    surroundings = environment(machine, "huge")
+    meter = find_meter()
+    rates = _rates(whole)
+    run = run_decode(
+        shape,
+        threads,
+        request.depth,
+        budget_s,
+        progress=progress,
+        meter=None if isinstance(meter, NoMeter) else meter,
+    )
     share_run = len(shape.layers) / len(whole.layers)
-    steps = [layers / share_run + output for layers, output in zip(run.layers_s, run.output_s, strict=True)]
+    steps = [step.layers_s / share_run + step.output_s for step in run.steps]
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
+    here = replace(machine, overrides=(), kernel_rates=rates)
     groups = read_groups(model, name)
-    multiplied = [group for group in groups if _has_kernel(group)]
-    asked = replace(request, threads=threads)
-    here = replace(machine, overrides=(), kernel_rates=_rates(whole))
-    predictions = [
-        Decoder(model, multiplied, _reading(here, own, threads, rate), own, asked).at(request.depth)
-        for rate in run.read_bytes_per_s
-    ]
-    predicted = [prediction.tokens_per_s.expected for prediction in predictions]
-    bytes_per_token = sum(group.bytes for group in groups) + kv_read_bytes(model, request.depth)
+    machines = [_reading(here, own, threads, rate) for rate in run.read_bytes_per_s]
+    predicted = _predictions(model, groups, machines, own, request)
     measured = [1 / step for step in steps]
+    bytes_per_token = sum(group.bytes for group in groups) + kv_read_bytes(model, request.depth)
+    shares = ratios([bytes_per_token / s for s in steps], run.read_bytes_per_s)
+    why = doubt(shares, run.read_bytes_per_s)
+    joules, source = _energy(run.joules_per_step, meter, share_run)
     return Verification(
         model=model.name,
         format=name,
@@ -84,12 +95,37 @@ def verify(
         error=median(ratios(predicted, measured)) - 1,
         resident_bytes=run.resident_bytes,
         read_bandwidth_bytes_per_s=median(run.read_bytes_per_s),
-        share_of_read_bandwidth=median(ratios([bytes_per_token / s for s in steps], run.read_bytes_per_s)),
+        share_of_read_bandwidth=median(shares),
         bytes_per_token=bytes_per_token,
         basis="measured",
         raw=tuple(steps),
         raw_read=run.read_bytes_per_s,
+        stable=why is None,
+        unstable_why=why,
+        energy_joules_per_token=joules,
+        energy_source=source,
+        environment=surroundings,
     )
+
+
+def _predictions(
+    model: Model, groups: Sequence[ReadGroup], machines: Sequence[Machine], own: Engine, asked: Request
+) -> list[float]:
+    """Tokens a second on each machine, without the vectors that no kernel multiplies by."""
+    multiplied = [group for group in groups if _has_kernel(group)]
+    decoders = (Decoder(model, multiplied, machine, own, asked) for machine in machines)
+    return [decoder.at(asked.depth).tokens_per_s.expected for decoder in decoders]
+
+
+def _energy(joules: float | None, meter: Meter | NoMeter, share_run: float) -> tuple[float | None, str]:
+    """Joules a token and what counted them; or why nothing did."""
+    if isinstance(meter, NoMeter):
+        return None, meter.why
+    if joules is None:
+        return None, f"{meter.source}: it stood still"
+    if share_run < 1:
+        return None, f"{meter.source}: not counted, since not all layers ran"
+    return joules, meter.source
 
 
 def _fitting(shape: DecodeShape, machine: Machine) -> DecodeShape:

@@ -3,10 +3,6 @@
 
 #include "fitcheck.h"
 
-/* Rows are handed out in this step, so that kernels that take several rows at
- * once meet whole groups in every thread but the last. */
-enum { ROW_STEP = 8 };
-
 typedef struct {
     fc_format format;
     uint8_t *data;
@@ -16,7 +12,7 @@ typedef struct {
 
 static void fill_task(void *argument, int thread, int threads) {
     const fill_job *job = argument;
-    fc_span mine = fc_split(job->rows, ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->rows, FC_ROW_STEP, thread, threads);
     fc_fill_rows(job->format, job->data, job->cols, mine.begin, mine.end, job->seed);
 }
 
@@ -37,7 +33,7 @@ typedef struct {
 
 static void gemv_task(void *argument, int thread, int threads) {
     const gemv_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->w->rows, FC_ROW_STEP, thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
@@ -53,6 +49,35 @@ void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, co
     fc_pool_run(pool, gemv_task, &job);
 }
 
+typedef struct {
+    fc_pool *pool;
+    fc_gemm *gemm;
+    const fc_matrix *w;
+    const fc_activation *const *x;
+    int tokens, rounds, passes;
+    float *y;
+    double *seconds;
+} gemm_job;
+
+static void gemm_task(void *argument, int thread, int threads) {
+    const gemm_job *job = argument;
+    fc_span mine = fc_split(job->w->rows, FC_ROW_STEP, thread, threads);
+    for (int round = 0; round < job->rounds; round++) {
+        fc_pool_barrier(job->pool, thread);
+        double start = fc_now();
+        for (int pass = 0; pass < job->passes; pass++)
+            job->gemm(job->w, job->x, job->tokens, mine.begin, mine.end, job->y + mine.begin, job->w->rows);
+        fc_pool_barrier(job->pool, thread);
+        if (thread == 0) job->seconds[round] = fc_now() - start;
+    }
+}
+
+void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds) {
+    gemm_job job = {pool, kernels->gemm[format], w, x, tokens, rounds, passes, y, seconds};
+    fc_pool_run(pool, gemm_task, &job);
+}
+
 int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
                       int64_t row_begin, int64_t row_end) {
     int64_t differ = 0;
@@ -65,6 +90,23 @@ int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matr
         kernels->gemv[format](w, x, row, end, got);
         fc_isa(0)->gemv[format](w, x, row, end, want);
         for (int64_t i = 0; i < end - row; i++) differ += memcmp(&got[i], &want[i], sizeof *got) != 0;
+    }
+    return differ;
+}
+
+int64_t fc_check_gemm(const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                      const fc_activation *const *x, int tokens, int64_t row_begin, int64_t row_end) {
+    int64_t differ = 0;
+    enum { AT_ONCE = 13 };
+    for (int64_t row = row_begin; row < row_end; row += AT_ONCE) {
+        float got[FC_MOST_TOKENS * AT_ONCE], want[AT_ONCE];
+        int64_t end = row + AT_ONCE < row_end ? row + AT_ONCE : row_end;
+        kernels->gemm[format](w, x, tokens, row, end, got, AT_ONCE);
+        for (int t = 0; t < tokens; t++) {
+            fc_isa(0)->gemv[format](w, x[t], row, end, want);
+            for (int64_t i = 0; i < end - row; i++)
+                differ += memcmp(&got[t * AT_ONCE + i], &want[i], sizeof *want) != 0;
+        }
     }
     return differ;
 }

@@ -11,7 +11,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 NOT_IN_EXTENSION = {"selftest.c"}
 
-# What fitcheck/bench/native.py calls, of all that fitcheck.h declares.
+# What fitcheck/bench/native/ calls, of all that fitcheck.h declares.
 DECLARATIONS = """
 typedef struct { const uint8_t *data; const float *scales; int64_t rows, cols, row_bytes; } fc_matrix;
 typedef struct { uint8_t *base; size_t bytes; ...; } fc_arena;
@@ -19,15 +19,18 @@ typedef struct { const char *isa; ...; } fc_kernels;
 typedef struct { const char *name; int block_weights, block_bytes, scales; ...; } fc_format_facts;
 typedef struct { int8_t *q; float *scale; int32_t sum; int64_t cols; ...; } fc_activation;
 typedef enum { FC_FORMATS, ... } fc_format;
+enum { FC_MOST_TOKENS, ... };
 typedef ... fc_pool;
 
 const char *fc_cpu_feature_name(int index);
 uint64_t fc_cpu_features(void);
+const char *fc_compiler(void);
 int fc_isa_count(void);
 int fc_isa_by_name(const char *name);
 int fc_isa_runs_here(int index);
 const fc_kernels *fc_isa(int index);
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
+const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
 int fc_format_by_name(const char *name);
@@ -53,12 +56,17 @@ void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data,
                   double *seconds);
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds);
+void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *const *x, int tokens, int rounds, int passes, float *y,
+                  double *seconds);
+int64_t fc_check_gemm(const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                      const fc_activation *const *x, int tokens, int64_t row_begin, int64_t row_end);
 int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
                       int64_t row_begin, int64_t row_end);
 """
 
 
-# Of decode.h, for fitcheck/bench/native_decoder.py.
+# Of decode.h, for fitcheck/bench/native/decoder.py.
 DECODER = """
 typedef struct { fc_matrix matrix; fc_format format; } fc_packed;
 typedef struct {
@@ -75,7 +83,8 @@ typedef ... fc_decoder;
 
 fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap);
 void fc_decoder_free(fc_decoder *decoder);
-void fc_decoder_step(fc_decoder *decoder, int64_t depth, double *seconds);
+typedef struct { double layers, output, reading; int64_t bytes_read; } fc_step;
+fc_step fc_decoder_step(fc_decoder *decoder, int64_t depth, int between);
 const float *fc_decoder_logits(const fc_decoder *decoder);
 """
 

@@ -102,3 +102,13 @@ const char *fc_cpu_feature_name(int index) {
     };
     return index >= 0 && index < FC_CPU_COUNT ? names[index] : NULL;
 }
+
+const char *fc_compiler(void) {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#else
+    return "unknown";
+#endif
+}

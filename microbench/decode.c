@@ -4,19 +4,21 @@
 #include "platform.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "decode.h"
 #include "numeric.h"
 
-enum { ROW_STEP = 8, ALIGNMENT = 64 };
+enum { ALIGNMENT = 64 };
 
 struct fc_decoder {
     fc_pool *pool;
     const fc_shape *shape;
     fc_gemv *gemv[FC_FORMATS];
     fc_attend *attend;
+    fc_read *read;
     int threads;
     int64_t widest;                       /* of any vector */
     float *x, *normed, *q, *k, *v, *mixed, *y, *logits, *scores;
@@ -30,7 +32,10 @@ struct fc_decoder {
     int chosen[FC_MOST_ACTIVE];
     uint64_t random;
     int64_t depth;
-    double *seconds;
+    int between;                          /* plain reads between the pieces */
+    fc_step taken;
+    atomic_llong bytes_read;
+    volatile uint64_t sink;               /* so that no compiler drops them */
 };
 
 /* ---- vectors ------------------------------------------------------------------- */
@@ -115,7 +120,7 @@ static void prepare(fc_decoder *d, const float *x, const fc_packed *const *reade
 static void multiply(const fc_decoder *d, const fc_packed *w, const fc_activation *x, int64_t first, int64_t count,
                      int thread, float *y) {
     if (!present(w)) return;
-    fc_span mine = fc_split(count, ROW_STEP, thread, d->threads);
+    fc_span mine = fc_split(count, FC_ROW_STEP, thread, d->threads);
     if (mine.begin < mine.end)
         d->gemv[w->format](&w->matrix, x, first + mine.begin, first + mine.end, y + mine.begin);
 }
@@ -194,7 +199,7 @@ static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
     for (int i = 0; i < ffn->active; i++) {
         float *inner = d->inner + (int64_t)i * d->inner_floats;
         int64_t first = d->chosen[i] * ffn->size;
-        fc_span mine = fc_split(ffn->size, ROW_STEP, thread, d->threads);
+        fc_span mine = fc_split(ffn->size, FC_ROW_STEP, thread, d->threads);
         multiply(d, &ffn->up, d->act[ffn->up.format], first, ffn->size, thread, inner);
         if (!present(&ffn->gate)) continue;
         multiply(d, &ffn->gate, d->act[ffn->gate.format], first, ffn->size, thread, d->logits);
@@ -204,7 +209,7 @@ static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
 
 static void contract(fc_decoder *d, const fc_ffn *ffn, int thread) {
     int64_t hidden = d->shape->hidden;
-    fc_span mine = fc_split(hidden, ROW_STEP, thread, d->threads);
+    fc_span mine = fc_split(hidden, FC_ROW_STEP, thread, d->threads);
     for (int i = 0; i < ffn->active; i++) {
         multiply(d, &ffn->down, d->slot[i], d->chosen[i] * hidden, hidden, thread, d->y);
         add(d->x + mine.begin, d->y + mine.begin, mine.end - mine.begin);
@@ -261,28 +266,52 @@ static void pick(fc_decoder *d) {
     d->random += (uint64_t)best;
 }
 
-static void step_task(void *argument, int thread, int threads) {
-    fc_decoder *d = argument;
-    (void)threads;
-    double start = fc_now();
-    if (thread == 0) begin(d);
-    for (int i = 0; i < d->shape->layers; i++) {
-        const fc_layer *layer = &d->shape->layer[i];
-        attention(d, layer, thread);
-        for (int f = 0; f < layer->ffns; f++) feed_forward(d, &layer->ffn[f], thread);
+static void run_piece(fc_decoder *d, int piece, int thread) {
+    if (piece == d->shape->layers) {
+        finish(d, thread);
+        if (thread == 0) pick(d);
+        return;
     }
-    double middle = fc_now();
-    finish(d, thread);
-    if (thread) return;
-    pick(d);
-    d->seconds[0] = middle - start;
-    d->seconds[1] = fc_now() - middle;
+    if (piece == 0 && thread == 0) begin(d);
+    const fc_layer *layer = &d->shape->layer[piece];
+    attention(d, layer, thread);
+    for (int f = 0; f < layer->ffns; f++) feed_forward(d, &layer->ffn[f], thread);
 }
 
-void fc_decoder_step(fc_decoder *decoder, int64_t depth, double seconds[2]) {
+/* The piece that lies half of the model away, on the time that starts when all have come. */
+static double read_another(fc_decoder *d, int piece, int thread) {
+    int pieces = d->shape->layers + 1;
+    uint64_t seen = 0;
+    fc_pool_barrier(d->pool, thread);
+    double start = fc_now();
+    int64_t bytes = fc_read_piece(d->shape, d->read, (piece + pieces / 2) % pieces, thread, d->threads, &seen);
+    fc_pool_barrier(d->pool, thread);
+    double took = fc_now() - start;
+    atomic_fetch_add(&d->bytes_read, bytes);
+    if (thread == 0) d->sink += seen;
+    return took;
+}
+
+static void step_task(void *argument, int thread, int threads) {
+    fc_decoder *d = argument;
+    fc_step taken = {0};
+    (void)threads;
+    for (int piece = 0; piece <= d->shape->layers; piece++) {
+        double start = fc_now();
+        run_piece(d, piece, thread);
+        *(piece < d->shape->layers ? &taken.layers : &taken.output) += fc_now() - start;
+        if (d->between) taken.reading += read_another(d, piece, thread);
+    }
+    if (thread == 0) d->taken = taken;
+}
+
+fc_step fc_decoder_step(fc_decoder *decoder, int64_t depth, int between) {
     decoder->depth = depth;
-    decoder->seconds = seconds;
+    decoder->between = between;
+    atomic_store(&decoder->bytes_read, 0);
     fc_pool_run(decoder->pool, step_task, decoder);
+    decoder->taken.bytes_read = atomic_load(&decoder->bytes_read);
+    return decoder->taken;
 }
 
 const float *fc_decoder_logits(const fc_decoder *decoder) { return decoder->logits; }
@@ -317,9 +346,11 @@ static int survey(fc_decoder *d, const char *cap) {
         }
     }
     d->scratch_floats = (scratch + 31) / 16 * 16; /* threads share no cache line */
-    const fc_kernels *kernels = fc_best_attend(cap);
-    if (kernels) d->attend = kernels->attend;
-    return missing || !d->attend ? -1 : 0;
+    const fc_kernels *attend = fc_best_attend(cap), *read = fc_best_read(cap);
+    if (!attend || !read) return -1;
+    d->attend = attend->attend;
+    d->read = read->read;
+    return missing;
 }
 
 static float *floats(int64_t n) {

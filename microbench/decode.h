@@ -48,11 +48,25 @@ typedef struct fc_decoder fc_decoder;
  * or the attention has no kernel under the cap (see fc_best_gemv). */
 fc_decoder *fc_decoder_new(fc_pool *pool, const fc_shape *shape, const char *cap);
 void fc_decoder_free(fc_decoder *decoder);
-/* Decode one token at position `depth` < cells. seconds[0]: all layers,
- * seconds[1]: final norm, output matrix and choice of the token. */
-void fc_decoder_step(fc_decoder *decoder, int64_t depth, double seconds[2]);
+/* Where a step's time went. A piece is a layer, or what follows the last one:
+ * final norm, output matrix and choice of the token. */
+typedef struct {
+    double layers, output; /* seconds of the pieces */
+    double reading;        /* seconds of the plain reads between them, 0 without */
+    int64_t bytes_read;    /* by those */
+} fc_step;
+
+/* Decode one token at position `depth` < cells. With `between`, each piece is
+ * followed by a plain read of another one, half of the model away, whose bytes
+ * no cache still holds: product and read then stand within milliseconds of
+ * each other, and what the machine does meanwhile falls on both. */
+fc_step fc_decoder_step(fc_decoder *decoder, int64_t depth, int between);
 
 /* Scores of the vocabulary after the last step, output.matrix.rows of them. */
 const float *fc_decoder_logits(const fc_decoder *decoder);
+
+/* Read what `thread` multiplies by in a piece; returns its bytes. `seen` gains
+ * a value that depends on all of them. */
+int64_t fc_read_piece(const fc_shape *shape, fc_read *read, int piece, int thread, int threads, uint64_t *seen);
 
 #endif

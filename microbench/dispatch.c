@@ -6,6 +6,10 @@
 
 /* `needs` of a row is part of kernels.def, so one expansion makes the table. */
 #define GEMV(format, isa) .gemv[FC_##format] = fc_gemv_##format##_##isa,
+#define GEMM(isa_) \
+    .gemm = {[FC_trit5] = fc_gemm_trit5_##isa_, [FC_i2_s] = fc_gemm_i2_s_##isa_, [FC_tq1_0] = fc_gemm_tq1_0_##isa_, \
+             [FC_tq2_0] = fc_gemm_tq2_0_##isa_, [FC_q4_k] = fc_gemm_q4_k_##isa_, \
+             [FC_q6_k] = fc_gemm_q6_k_##isa_, [FC_q8_0] = fc_gemm_q8_0_##isa_},
 #define ATTEND(isa_) .attend = fc_attend_f16_##isa_,
 #define READ(isa_) .read = fc_read_bytes_##isa_,
 #define FC_ISA(name, bits, kernels) {.isa = #name, .needs = (bits), kernels},
@@ -15,6 +19,7 @@ static const fc_kernels table[] = {
 #undef FC_ISA
 #undef READ
 #undef ATTEND
+#undef GEMM
 #undef GEMV
 
 enum { ROWS = sizeof table / sizeof *table };
@@ -50,9 +55,11 @@ static const fc_kernels *best(const char *cap, has_operation *has, int format) {
 }
 
 static int has_gemv(const fc_kernels *row, int format) { return row->gemv[format] != NULL; }
+static int has_gemm(const fc_kernels *row, int format) { return row->gemm[format] != NULL; }
 static int has_attend(const fc_kernels *row, int format) { (void)format; return row->attend != NULL; }
 static int has_read(const fc_kernels *row, int format) { (void)format; return row->read != NULL; }
 
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap) { return best(cap, has_gemv, (int)format); }
+const fc_kernels *fc_best_gemm(fc_format format, const char *cap) { return best(cap, has_gemm, (int)format); }
 const fc_kernels *fc_best_attend(const char *cap) { return best(cap, has_attend, 0); }
 const fc_kernels *fc_best_read(const char *cap) { return best(cap, has_read, 0); }

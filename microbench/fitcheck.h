@@ -125,6 +125,14 @@ void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64
 /* y[0 .. row_end - row_begin) = rows [row_begin, row_end) of w times x. */
 typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_begin, int64_t row_end, float *y);
 
+/* The same for a few tokens: y[t * stride + row - row_begin]. Weights are unpacked
+ * once for all of them; each token's results equal its own gemv's to the bit. */
+enum { FC_MOST_TOKENS = 8 };
+typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
+                     int64_t row_end, float *y, int64_t stride);
+/* The formats that have one: floats need no unpacking. */
+#define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
+
 /* Attention of `heads` query heads that share one KV head, over `cells` cached
  * cells: out[h] = softmax(q[h] . K) V. K and V are f16, dim a multiple of 32;
  * q is already scaled. `scratch` holds FC_ATTEND_SCRATCH(heads, dim) floats.
@@ -144,11 +152,15 @@ typedef struct {
     const char *isa;
     uint64_t needs;  /* FC_CPU_* bits, all of them */
     fc_gemv *gemv[FC_FORMATS];
+    fc_gemm *gemm[FC_FORMATS];
     fc_attend *attend;
     fc_read *read;
 } fc_kernels;
 
 #define GEMV(format, isa) fc_gemv fc_gemv_##format##_##isa;
+#define GEMM(isa) \
+    fc_gemm fc_gemm_trit5_##isa, fc_gemm_i2_s_##isa, fc_gemm_tq1_0_##isa, fc_gemm_tq2_0_##isa, \
+        fc_gemm_q4_k_##isa, fc_gemm_q6_k_##isa, fc_gemm_q8_0_##isa;
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
 #define FC_ISA(isa, needs, kernels) kernels
@@ -156,6 +168,7 @@ typedef struct {
 #undef FC_ISA
 #undef READ
 #undef ATTEND
+#undef GEMM
 #undef GEMV
 
 /* Rows of kernels.def in this build, from the plainest up. */
@@ -166,6 +179,7 @@ int fc_isa_runs_here(int index);
 /* The best row for the operation that this CPU runs and that does not exceed
  * `cap` (an ISA's name; NULL: FITCHECK_ISA, or no cap). NULL if cap is unknown. */
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
+const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
 const fc_kernels *fc_best_attend(const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
@@ -182,9 +196,17 @@ enum {
 };
 #define FC_CPU(name) ((uint64_t)1 << FC_CPU_INDEX_##name)
 
+/* What the rows of kernels.def named avxvnni need: see gemv_avxvnni.c. */
+#ifdef FC_AVXVNNI_AS_EVEX
+#define FC_AVXVNNI_BIT (FC_CPU(avx512vl) | FC_CPU(avx512_vnni))
+#else
+#define FC_AVXVNNI_BIT FC_CPU(avx_vnni)
+#endif
+
 /* Bits that both the processor has and the operating system lets us use. */
 uint64_t fc_cpu_features(void);
 const char *fc_cpu_feature_name(int index); /* NULL past the last */
+const char *fc_compiler(void);              /* that built this */
 
 /* ---- memory ----------------------------------------------------------------- */
 
@@ -214,6 +236,9 @@ void fc_pool_run(fc_pool *pool, fc_task *task, void *argument);
 /* Inside a task: wait for the others. No system call unless one is late. */
 void fc_pool_barrier(fc_pool *pool, int thread);
 
+/* Rows are handed out in this step, so that kernels that take several rows at
+ * once meet whole groups in every thread but the last. */
+enum { FC_ROW_STEP = 8 };
 typedef struct { int64_t begin, end; } fc_span;
 /* The part of `rows` that falls to a thread, in multiples of `step`. */
 fc_span fc_split(int64_t rows, int64_t step, int thread, int threads);
@@ -241,10 +266,17 @@ void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data,
  * `passes` over the matrix (more than one for matrices that fit a cache). */
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds);
+/* The same of products with `tokens` vectors; y holds tokens * rows floats. */
+void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                  const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds);
 /* First touch and fill by the threads that will read the rows. */
 void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed);
 /* How many of y's values differ from scalar's, bit by bit. */
 int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
                       int64_t row_begin, int64_t row_end);
+
+/* The same of a batch: each of its tokens beside scalar's product with it alone. */
+int64_t fc_check_gemm(const fc_kernels *kernels, fc_format format, const fc_matrix *w,
+                      const fc_activation *const *x, int tokens, int64_t row_begin, int64_t row_end);
 
 #endif

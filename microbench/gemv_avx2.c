@@ -371,19 +371,26 @@ AVX2 void fc_attend_f16_avx2(const float *q, int heads, const uint16_t *k, const
 
 /* ---- reading -------------------------------------------------------------------- */
 
-AVX2 uint64_t fc_read_bytes_avx2(const uint8_t *data, size_t bytes) {
-    __m256i seen[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (size_t i = 0; i < bytes; i += 1024) {
-        FC_UNROLL
-        for (int j = 0; j < 16; j++) FC_PREFETCH(data + i + 64 * j + FC_PREFETCH_AHEAD);
-        FC_UNROLL
-        for (int j = 0; j < 32; j++)
-            seen[j % 4] = _mm256_xor_si256(seen[j % 4], _mm256_loadu_si256((const __m256i *)(data + i + 32 * j)));
-    }
-    __m256i all = _mm256_xor_si256(_mm256_xor_si256(seen[0], seen[1]), _mm256_xor_si256(seen[2], seen[3]));
+typedef struct {
+    __m256i half[2];
+} line;
+#define READ_INLINE AVX2_INLINE
+
+AVX2_INLINE line line_zero(void) { return (line){{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+AVX2_INLINE line line_add(line sum, const uint8_t *at) {
+    for (int i = 0; i < 2; i++)
+        sum.half[i] = _mm256_xor_si256(sum.half[i], _mm256_loadu_si256((const __m256i *)(at + 32 * i)));
+    return sum;
+}
+AVX2_INLINE uint64_t line_fold(line sum) {
+    __m256i all = _mm256_xor_si256(sum.half[0], sum.half[1]);
     return (uint64_t)(_mm256_extract_epi64(all, 0) ^ _mm256_extract_epi64(all, 1) ^ _mm256_extract_epi64(all, 2)
                       ^ _mm256_extract_epi64(all, 3));
 }
+
+#include "read.h"
+
+AVX2 uint64_t fc_read_bytes_avx2(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }
 
 #else
 typedef int fc_no_x86_here;

@@ -329,18 +329,16 @@ VNNI void fc_attend_f16_avx512vnni(const float *q, int heads, const uint16_t *k,
 
 /* ---- reading -------------------------------------------------------------------- */
 
-VNNI uint64_t fc_read_bytes_avx512vnni(const uint8_t *data, size_t bytes) {
-    __m512i seen[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t i = 0; i < bytes; i += 1024) {
-        FC_UNROLL
-        for (int j = 0; j < 16; j++) {
-            FC_PREFETCH(data + i + 64 * j + FC_PREFETCH_AHEAD);
-            seen[j % 4] = _mm512_xor_si512(seen[j % 4], _mm512_loadu_si512(data + i + 64 * j));
-        }
-    }
-    __m512i all = _mm512_xor_si512(_mm512_xor_si512(seen[0], seen[1]), _mm512_xor_si512(seen[2], seen[3]));
-    return (uint64_t)_mm512_reduce_add_epi64(all);
-}
+typedef __m512i line;
+#define READ_INLINE VNNI_INLINE
+
+VNNI_INLINE line line_zero(void) { return _mm512_setzero_si512(); }
+VNNI_INLINE line line_add(line sum, const uint8_t *at) { return _mm512_xor_si512(sum, _mm512_loadu_si512(at)); }
+VNNI_INLINE uint64_t line_fold(line sum) { return (uint64_t)_mm512_reduce_add_epi64(sum); }
+
+#include "read.h"
+
+VNNI uint64_t fc_read_bytes_avx512vnni(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }
 
 #else
 typedef int fc_no_x86_here;

@@ -79,16 +79,25 @@ void fc_attend_f16_neon(const float *q, int heads, const uint16_t *k, const uint
 
 /* ---- reading --------------------------------------------------------------------- */
 
-uint64_t fc_read_bytes_neon(const uint8_t *data, size_t bytes) {
-    uint8x16_t seen[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
-    for (size_t i = 0; i < bytes; i += 64) {
-        FC_PREFETCH(data + i + FC_PREFETCH_AHEAD);
-        FC_UNROLL
-        for (int j = 0; j < 4; j++) seen[j] = veorq_u8(seen[j], vld1q_u8(data + i + 16 * j));
-    }
-    uint64x2_t all = vreinterpretq_u64_u8(veorq_u8(veorq_u8(seen[0], seen[1]), veorq_u8(seen[2], seen[3])));
+typedef struct {
+    uint8x16_t quarter[4];
+} line;
+#define READ_INLINE NEON
+
+NEON line line_zero(void) { return (line){{vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)}}; }
+NEON line line_add(line sum, const uint8_t *at) {
+    for (int i = 0; i < 4; i++) sum.quarter[i] = veorq_u8(sum.quarter[i], vld1q_u8(at + 16 * i));
+    return sum;
+}
+NEON uint64_t line_fold(line sum) {
+    uint8x16_t low = veorq_u8(sum.quarter[0], sum.quarter[1]), high = veorq_u8(sum.quarter[2], sum.quarter[3]);
+    uint64x2_t all = vreinterpretq_u64_u8(veorq_u8(low, high));
     return vgetq_lane_u64(all, 0) ^ vgetq_lane_u64(all, 1);
 }
+
+#include "read.h"
+
+uint64_t fc_read_bytes_neon(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }
 
 #else
 typedef int fc_no_arm_here;

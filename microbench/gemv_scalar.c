@@ -214,13 +214,21 @@ void fc_attend_f16_scalar(const float *q, int heads, const uint16_t *k, const ui
 
 /* ---- reading ------------------------------------------------------------------ */
 
-uint64_t fc_read_bytes_scalar(const uint8_t *data, size_t bytes) {
-    uint64_t seen = 0;
+typedef uint64_t line;
+#define READ_INLINE static inline
+
+READ_INLINE line line_zero(void) { return 0; }
+READ_INLINE line line_fold(line sum) { return sum; }
+READ_INLINE line line_add(line sum, const uint8_t *at) {
+    uint64_t word;
     PLAIN_LOOP
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word;
-        memcpy(&word, data + i, sizeof word);
-        seen ^= word;
+    for (size_t i = 0; i < 64; i += sizeof word) {
+        memcpy(&word, at + i, sizeof word);
+        sum ^= word;
     }
-    return seen;
+    return sum;
 }
+
+#include "read.h"
+
+uint64_t fc_read_bytes_scalar(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }

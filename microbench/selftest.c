@@ -58,6 +58,36 @@ static void check_gemv(const fc_kernels *isa, fc_format format) {
         for (int64_t rows = 1; rows <= 9; rows += 2) check_shape(isa, format, rows, cols, (int)(rows % 3));
 }
 
+/* One to eight tokens, each with a vector of its own. */
+static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int tokens) {
+    int64_t row_bytes = fc_row_bytes(format, cols);
+    if (row_bytes < 0) return;
+    float x[MOST_COLS], scales[32];
+    uint32_t state = (uint32_t)(cols * 37 + tokens);
+    uint8_t *data = malloc((size_t)(row_bytes * rows)); /* exact: an over-read shows */
+    fc_activation *a[FC_MOST_TOKENS];
+    for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
+    fc_fill_rows(format, data, cols, 0, rows, state);
+    fc_matrix w = {data, scales, rows, cols, row_bytes};
+    for (int t = 0; t < tokens; t++) {
+        a[t] = fc_activation_new(cols);
+        fill_vector(x, cols, t % 5 ? 0 : t % 3, &state);
+        fc_activation_set(a[t], format, x, cols);
+    }
+    int ok = fc_check_gemm(isa, format, &w, (const fc_activation *const *)a, tokens, 0, rows) == 0;
+    expect(ok, "gemm", isa->isa, fc_facts(format)->name, (long)rows, (long)cols);
+    for (int t = 0; t < tokens; t++) fc_activation_free(a[t]);
+    free(data);
+}
+
+static void check_gemm(const fc_kernels *isa, fc_format format) {
+    if (!isa->gemm[format]) return;
+    for (int64_t cols = 1; cols <= MOST_COLS; cols += cols < 400 ? 1 : 31)
+        check_batch(isa, format, 1 + cols % 5, cols, (int)(1 + cols % FC_MOST_TOKENS));
+    for (int64_t cols = 256; cols <= MOST_COLS; cols += 256)
+        for (int tokens = 1; tokens <= FC_MOST_TOKENS; tokens++) check_batch(isa, format, 1 + tokens % 4, cols, tokens);
+}
+
 static void check_packing(fc_format format) {
     int8_t weights[MOST_COLS], back[MOST_COLS];
     uint8_t row[MOST_COLS];
@@ -148,7 +178,10 @@ int main(void) {
             continue;
         }
         int before = passed + failed;
-        for (int f = 0; f < FC_FORMATS; f++) check_gemv(isa, (fc_format)f);
+        for (int f = 0; f < FC_FORMATS; f++) {
+            check_gemv(isa, (fc_format)f);
+            check_gemm(isa, (fc_format)f);
+        }
         check_attend(isa);
         check_read(isa);
         printf("%s: %d checks\n", isa->isa, passed + failed - before);

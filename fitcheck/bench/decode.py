@@ -1,4 +1,4 @@
-"""Decode steps of a real shape beside plain reads of the same weights."""
+"""Decode steps of a real shape, with plain reads of the same weights between their layers."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,46 +6,55 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fitcheck.bench import native
-from fitcheck.bench.native_decoder import Decoder, arena_bytes
+from fitcheck.bench.energy import Meter
+from fitcheck.bench.native.decoder import Decoder, Step
 from fitcheck.bench.shape import DecodeShape
 
 Progress = Callable[[float], None]
 
 FILL_SHARE = 0.6  # of the progress bar: filling takes longer than the steps
 LEAST_ROUNDS, MOST_ROUNDS = 5, 60
+METERED_S = 2.0  # RAPL counts every millisecond; a battery says its power every second or so
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRun:
-    """Seconds of each round's step and bytes per second of the plain read beside it."""
+    """What each round showed, what the process kept in memory, and joules a token if metered."""
 
-    layers_s: tuple[float, ...]
-    output_s: tuple[float, ...]
-    read_bytes_per_s: tuple[float, ...]
+    steps: tuple[Step, ...]
     resident_bytes: int
+    joules_per_step: float | None
+
+    @property
+    def read_bytes_per_s(self) -> tuple[float, ...]:
+        return tuple(step.read_bytes_per_s for step in self.steps)
 
 
 def run_decode(
-    shape: DecodeShape, threads: int, depth: int, budget_s: float, progress: Progress | None = None
+    shape: DecodeShape,
+    threads: int,
+    depth: int,
+    budget_s: float,
+    *,
+    progress: Progress | None = None,
+    meter: Meter | None = None,
 ) -> DecodeRun:
-    """Fill the shape with random weights, then take reads and steps in turn.
+    """Fill the shape with random weights, then decode.
 
-    Everything is given back however this ends. Raises NotEnoughMemory where
-    the weights can't be mapped; the caller has checked that they fit.
+    Every layer is followed by a plain read of another one: both rates are
+    taken within milliseconds of each other, so that a machine which changes
+    its speed changes it for both. Everything is given back however this ends.
+    Raises NotEnoughMemory where the weights can't be mapped; the caller has
+    checked that they fit.
     """
     tell = progress or (lambda share: None)
     with native.Pool(threads) as pool, _filled(shape, pool, tell) as decoder:
-        decoder.step(depth)  # warm: page tables, clocks, the branch predictors
-        rounds = list(_rounds(decoder, pool, depth, budget_s, tell))
+        decoder.step(depth, between=True)  # warm: page tables, clocks, the branch predictors
+        steps = tuple(_rounds(decoder, depth, budget_s, tell))
+        joules = _joules_per_step(decoder, depth, meter) if meter else None
         resident = resident_bytes()
     tell(1.0)
-    steps = [step for step, _ in rounds]
-    return DecodeRun(
-        tuple(layers for layers, _ in steps),
-        tuple(output for _, output in steps),
-        tuple(read for _, read in rounds),
-        resident,
-    )
+    return DecodeRun(steps, resident, joules)
 
 
 @contextmanager
@@ -57,26 +66,26 @@ def _filled(shape: DecodeShape, pool: native.Pool, tell: Progress) -> Iterator[D
         yield decoder
 
 
-def _rounds(
-    decoder: Decoder, pool: native.Pool, depth: int, budget_s: float, tell: Progress
-) -> Iterator[tuple[tuple[float, float], float]]:
-    """A step and the rate of reading all weights around it, until the time is up.
-
-    The rate is that of the reads just before and just after the step, taken
-    together: a machine that changes its speed meanwhile is met half-way.
-    """
-    size = arena_bytes(decoder.shape) // 1024 * 1024
+def _rounds(decoder: Decoder, depth: int, budget_s: float, tell: Progress) -> Iterator[Step]:
+    """Steps with reads between their layers, until the time is up."""
     start = time.monotonic()
-    before = native.read_seconds(pool, decoder.arena, size)[0]
     for number in range(MOST_ROUNDS):
         spent = time.monotonic() - start
         if number >= LEAST_ROUNDS and spent > budget_s:
             return
         tell(FILL_SHARE + (1 - FILL_SHARE) * min(1.0, spent / budget_s))
-        step = decoder.step(depth)
-        after = native.read_seconds(pool, decoder.arena, size)[0]
-        yield step, 2 * size / (before + after)
-        before = after
+        yield decoder.step(depth, between=True)
+
+
+def _joules_per_step(decoder: Decoder, depth: int, meter: Meter) -> float | None:
+    """What the machine takes while steps follow each other, as they do in use."""
+    steps, start = 0, time.monotonic()
+    meter.start()
+    while not steps or time.monotonic() - start < METERED_S:
+        decoder.step(depth)
+        steps += 1
+    joules = meter.stop()
+    return joules / steps if joules else None
 
 
 def resident_bytes() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from fitcheck.bench import native
-from fitcheck.bench.statistics import ratios, stable
+from fitcheck.bench.statistics import doubt, ratios
 from fitcheck.errors import FitcheckError
 from fitcheck.schema.machine import Pages
 from fitcheck.schema.measurement import KernelMeasurement
@@ -76,6 +76,7 @@ def _streaming(
             products += (timing := matrix.time(1)).seconds
         size = matrix.size_bytes
     shares = ratios(reads, products)
+    why = doubt(shares, [size / seconds for seconds in reads])
     return KernelMeasurement(
         format=name,
         isa=timing.isa,
@@ -86,7 +87,8 @@ def _streaming(
         share_of_read_bandwidth=median(shares),
         raw=tuple(size / seconds for seconds in products),
         raw_read=tuple(size / seconds for seconds in reads),
-        stable=stable(shares),
+        stable=why is None,
+        unstable_why=why,
     )
 
 

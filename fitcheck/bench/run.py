@@ -1,12 +1,11 @@
 """A whole benchmark run: kernels, the bandwidth beside them, the environment."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from fitcheck import __version__
+from fitcheck.bench.batches import measure_batches
+from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import Progress, measure_kernels
 from fitcheck.schema.machine import KernelRate, Machine
 from fitcheck.schema.measurement import Benchmark
@@ -38,10 +37,16 @@ def run_benchmark(
     formats: Sequence[str],
     threads: int | None,
     buffer_bytes: int,
+    *,
+    batch: int | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
-    """Measure the kernels on huge pages with ``threads`` threads (all where None)."""
+    """Measure the kernels on huge pages with ``threads`` threads (all where None).
+
+    ``batch`` asks for so many tokens at once, too.
+    """
     threads = threads or machine.threads or 1
+    surroundings = environment(machine, "huge")
     kernels = measure_kernels(formats, threads, buffer_bytes, progress=progress)
     benchmark = Benchmark(
         machine=machine.name,
@@ -49,7 +54,8 @@ def run_benchmark(
         pages="huge",
         read_bandwidth_bytes_per_s=median(rate for kernel in kernels for rate in kernel.raw_read),
         kernels=kernels,
-        environment=environment(machine),
+        environment=surroundings,
+        batches=measure_batches(formats, threads, buffer_bytes, batch) if batch else (),
     )
     rates = tuple(
         KernelRate(
@@ -58,16 +64,3 @@ def run_benchmark(
         for kernel in kernels
     )
     return BenchmarkRun(benchmark, rates)
-
-
-def environment(machine: Machine) -> dict[str, str]:
-    """What a figure depends on beside the code; unknown parts are left out."""
-    found = {
-        "fitcheck": __version__,
-        "cpu": machine.cpu,
-        "system": f"{platform.system()} {platform.release()}",
-        "governor": machine.system.governor if machine.system else None,
-        "huge_pages": machine.system.transparent_huge_pages if machine.system else None,
-        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else None,
-    }
-    return {name: text for name, text in found.items() if text}

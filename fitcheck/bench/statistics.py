@@ -7,6 +7,10 @@ from statistics import median, quantiles
 # be another one a minute later.
 STABLE_SPREAD = 0.10
 
+# The same for the plain reads alone: shares are taken pair by pair and bear it,
+# but rates that are quoted beside them would not be the next minute's.
+MOVED_READS = 0.05
+
 
 def spread(values: Sequence[float]) -> float:
     """The middle half of the values (their interquartile range) over their median; 0 for one value."""
@@ -19,6 +23,28 @@ def spread(values: Sequence[float]) -> float:
 def stable(values: Sequence[float]) -> bool:
     """Whether the rounds agree well enough to quote their median. One round never does."""
     return len(values) > 1 and spread(values) <= STABLE_SPREAD
+
+
+def doubt(shares: Sequence[float], reads: Sequence[float]) -> str | None:
+    """Why the median share of the plain reads can't be trusted, in a sentence; None where it can.
+
+    Nothing that uses bytes is faster than reading them, so a share above one
+    says that the machine treated the two differently.
+    """
+    if len(shares) < 2:
+        return "one round alone shows nothing of how the figures vary; run it longer"
+    if median(shares) > 1:
+        return f"the plain reads were slower than what they bound ({median(shares):.0%}); run again when idle"
+    if spread(reads) > MOVED_READS:
+        return f"the plain reads moved by {spread(reads):.0%} between the rounds; run again when idle"
+    return disagreement(shares)
+
+
+def disagreement(values: Sequence[float]) -> str | None:
+    """Why the median of ratios would be another one a minute later; None where it would not."""
+    if stable(values):
+        return None
+    return f"the rounds disagree by {spread(values):.0%}; run again when idle"
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:

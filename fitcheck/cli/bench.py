@@ -11,13 +11,16 @@ from fitcheck.errors import BadInput
 @click.command()
 @format_option
 @threads_option
+@click.option("--batch", type=click.IntRange(2, 8), metavar="2..8", help="So many tokens at once, too.")
 @json_option
-def command(formats: tuple[str, ...], threads: int | None, as_json: bool) -> int:
+def command(formats: tuple[str, ...], threads: int | None, batch: int | None, as_json: bool) -> int:
     """Check each packed kernel against the scalar one, then time it.
 
     Each round reads the packed bytes plainly and then multiplies by them:
     the share says how much of the read bandwidth the kernel reaches. What one
-    core does from its cache is kept, and predictions use it.
+    core does from its cache is kept, and predictions use it. With --batch,
+    each kernel that unpacks its weights once for several tokens is timed
+    beside the product with one.
     """
     from fitcheck.bench import native  # noqa: PLC0415
     from fitcheck.bench.run import run_benchmark  # noqa: PLC0415
@@ -26,13 +29,13 @@ def command(formats: tuple[str, ...], threads: int | None, as_json: bool) -> int
     from fitcheck.probe.machine import buffer_bytes  # noqa: PLC0415
     from fitcheck.render.progress import progress_bar  # noqa: PLC0415
 
-    known = native.formats()
+    known = native.batch_formats() if batch else native.formats()
     chosen = tuple(name.lower() for name in formats) or known
     if unknown := [name for name in chosen if name not in known]:
-        raise BadInput(f"no packed kernel for {unknown[0]!r}", f"choose from {', '.join(known)}")
+        raise BadInput(f"no such kernel for {unknown[0]!r}", f"choose from {', '.join(known)}")
     machine = probe_machine()
     with progress_bar("timing kernels", sys.stderr) as advance:
-        result = run_benchmark(machine, chosen, threads, buffer_bytes(machine), advance)
+        result = run_benchmark(machine, chosen, threads, buffer_bytes(machine), batch=batch, progress=advance)
     kept = {rate.format: rate for rate in (*machine.kernel_rates, *result.rates)}
     note = remember(machine, kernel_rates=kept.values())
     if as_json:

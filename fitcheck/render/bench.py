@@ -1,5 +1,6 @@
 """A benchmark, for people."""
 
+from collections.abc import Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -7,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fitcheck.render.plain import plain_table
-from fitcheck.schema.measurement import Benchmark, KernelMeasurement
+from fitcheck.schema.measurement import BatchMeasurement, Benchmark, KernelMeasurement
 from fitcheck.units import GB, gb_per_s
 
 
@@ -19,10 +20,14 @@ def print_benchmark(benchmark: Benchmark, file: TextIO) -> None:
     )
     console.print()
     console.print(_table(benchmark))
-    if not all(kernel.stable for kernel in benchmark.kernels):
-        console.print(
-            Text("unstable: the rounds disagree by more than a tenth; run again when idle", style="dim")
-        )
+    if benchmark.batches:
+        console.print()
+        console.print(_batch_table(benchmark.batches))
+    doubts = [(kernel.format, kernel.unstable_why) for kernel in benchmark.kernels]
+    doubts += [(f"{batch.tokens} x {batch.format}", batch.unstable_why) for batch in benchmark.batches]
+    for name, why in doubts:
+        if why:
+            console.print(Text(f"{name} is unstable: {why}", style="dim"))
 
 
 def _table(benchmark: Benchmark) -> Table:
@@ -46,3 +51,21 @@ def _cells(kernel: KernelMeasurement) -> tuple[str, ...]:
         f"{kernel.cached_weights_per_s_per_core / GB:.1f}",
         "" if kernel.stable else "unstable",
     )
+
+
+def _batch_table(batches: Sequence[BatchMeasurement]) -> Table:
+    table = plain_table()
+    table.add_column(f"{batches[0].tokens} tokens")
+    table.add_column("kernel")
+    for heading in ("10⁹ weights x tokens/s", "cost, in products with one", "a token's share", ""):
+        table.add_column(heading, justify="right")
+    for batch in batches:
+        table.add_row(
+            batch.format,
+            batch.isa,
+            f"{batch.token_weights_per_s / GB:.1f}",
+            f"{batch.cost:.2f}",
+            f"{batch.cost / batch.tokens:.0%}",
+            "" if batch.stable else "unstable",
+        )
+    return table

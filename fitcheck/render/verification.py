@@ -25,6 +25,8 @@ def print_verification(result: Verification, file: TextIO) -> None:
     for label, text in _figures(result):
         grid.add_row(label, text)
     console.print(grid)
+    if result.unstable_why:
+        console.print(Text(f"unstable: {result.unstable_why}", style="dim"))
     for note in result.notes:
         console.print(Text(note, style="dim"))
 
@@ -41,9 +43,10 @@ def _figures(result: Verification) -> tuple[tuple[str, str], ...]:
         ("measured", f"{rate(result.measured_tokens_per_s)} tokens/s"),
         ("error of the prediction", f"{result.error:+.1%}"),
         ("read by each token", gb(result.bytes_per_token)),
-        ("plain reads in the same rounds", gb_per_s(result.read_bandwidth_bytes_per_s)),
+        ("plain reads between the layers", gb_per_s(result.read_bandwidth_bytes_per_s)),
         ("share of them reached", f"{result.share_of_read_bandwidth:.0%}"),
         ("resident", gib(result.resident_bytes)),
+        ("energy", _energy(result)),
         ("rounds", str(len(result.raw))),
         *_prefill(result.prefill),
     )
@@ -58,3 +61,9 @@ def _prefill(check: PrefillCheck | None) -> tuple[tuple[str, str], ...]:
         (f"prefill of {tokens(check.tokens)}, measured", f"{rate(check.measured_tokens_per_s)} tokens/s"),
         *([("error of the prefill", f"{check.error:+.1%}")] if check.error is not None else []),
     )
+
+
+def _energy(result: Verification) -> str:
+    if result.energy_joules_per_token is None:
+        return f"unknown: {result.energy_source}"
+    return f"{result.energy_joules_per_token:.1f} J a token ({result.energy_source})"

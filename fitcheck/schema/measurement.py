@@ -21,6 +21,23 @@ class KernelMeasurement:
     raw: tuple[float, ...]  # bytes per second of each round
     raw_read: tuple[float, ...]  # the plain read beside it
     stable: bool
+    unstable_why: str | None = None  # a sentence
+
+
+@dataclass(frozen=True)
+class BatchMeasurement:
+    """One kernel that unpacks weights once for several tokens, in rounds interleaved with one token's."""
+
+    format: str
+    isa: str
+    threads: int
+    tokens: int
+    token_weights_per_s: float  # weights times tokens, median
+    cost: float  # of all tokens together, in products with one; below `tokens` they gain. Median of pairs
+    raw: tuple[float, ...]  # seconds of each round
+    raw_single: tuple[float, ...]  # of the product with one token beside it
+    stable: bool
+    unstable_why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class Benchmark:
     read_bandwidth_bytes_per_s: float  # median of the plain reads beside the kernels
     kernels: tuple[KernelMeasurement, ...]
     environment: dict[str, str]
+    batches: tuple[BatchMeasurement, ...] = ()  # where asked for
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,12 @@ class Verification:
     bytes_per_token: int
     basis: Basis
     raw: tuple[float, ...]  # seconds of each decode step
-    raw_read: tuple[float, ...]  # bytes per second of the plain reads around it
+    raw_read: tuple[float, ...]  # bytes per second of the plain reads between its layers
+    stable: bool  # whether the medians would be the same a minute later
+    unstable_why: str | None  # a sentence
+    energy_joules_per_token: float | None  # None: not exposed
+    energy_source: str  # what was counted, or why nothing could be
+    environment: dict[str, str]
     notes: tuple[str, ...] = ()
     engine: str = OWN_ENGINE
     engine_build: str | None = None  # the program's commit and number

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fitcheck.bench import native
-from fitcheck.bench.native_decoder import Decoder, arena_bytes
+from fitcheck.bench.native import extension
+from fitcheck.bench.native.decoder import Decoder, arena_bytes
 from fitcheck.bench.shape import DecodeShape, FfnShape, LayerShape, Packed
 
 np = pytest.importorskip("numpy")
@@ -120,7 +121,7 @@ def rotate(heads: Any, depth: int) -> Any:
 
 def matrix(packed: Any) -> Any:
     """A packed matrix as floats, with the scales that lie beside it."""
-    ffi, lib = native._native()
+    ffi, lib = extension.native()
     name = ffi.string(lib.fc_facts(packed.format).name).decode()
     w = packed.matrix
     rows = [
@@ -136,7 +137,7 @@ def matrix(packed: Any) -> Any:
 
 
 def caches(decoder: Decoder, number: int, which: str) -> Any:
-    ffi, _ = native._native()
+    ffi, _ = extension.native()
     size = KV_HEADS * CELLS * DIM * 2
     halves = np.frombuffer(bytes(ffi.buffer(getattr(decoder._layers[number], which), size)), "f2")
     return halves.reshape(KV_HEADS, CELLS, DIM).astype(np.float64)

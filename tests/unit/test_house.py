@@ -112,4 +112,4 @@ def test_planning_imports_nothing_heavy() -> None:
 
 def test_one_file_loads_the_extension() -> None:
     users = [path.name for path in ROOT.rglob("*.py") if '"fitcheck._native"' in path.read_text()]
-    assert users == ["native.py"]
+    assert users == ["extension.py"]

@@ -1,4 +1,4 @@
-"""The decode step of decode.c, with Python's types: the other half of native.py.
+"""The decode step of decode.c, with Python's types.
 
 Weights of every layer lie in one arena: mapped when the decoder is made,
 resident as they are filled, unmapped on close.
@@ -6,9 +6,12 @@ resident as they are filled, unmapped on close.
 
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from fitcheck.bench.native import Arena, Pool, _format, _Held, _native, row_bytes
+from fitcheck.bench.native.extension import native
+from fitcheck.bench.native.formats import format_index, row_bytes
+from fitcheck.bench.native.memory import Arena, Held, Pool
 from fitcheck.bench.shape import DecodeShape, FfnShape, LayerShape, Packed
 from fitcheck.errors import BadInput
 
@@ -38,11 +41,25 @@ def cache_bytes(shape: DecodeShape, layer: LayerShape) -> int:
     return layer.kv_heads * shape.cells * layer.head_dim * _HALF
 
 
-class Decoder(_Held):
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of a step's layers and of its output, and the plain reads between them, if any."""
+
+    layers_s: float
+    output_s: float
+    reading_s: float
+    bytes_read: int
+
+    @property
+    def read_bytes_per_s(self) -> float:
+        return self.bytes_read / self.reading_s
+
+
+class Decoder(Held):
     """Runs decode steps of a shape. Fill every layer before the first step."""
 
     def __init__(self, shape: DecodeShape, pool: Pool) -> None:
-        ffi, _ = _native()
+        ffi, _ = native()
         self.shape = shape
         self._pool = pool
         self._used = 0
@@ -64,30 +81,29 @@ class Decoder(_Held):
         for place, ffn in enumerate(layer.ffns):
             self._fill_ffn(target.ffn[place], ffn)
 
-    def step(self, depth: int) -> tuple[float, float]:
-        """Decode a token with ``depth`` in the cache: seconds of the layers, and of the output."""
-        ffi, lib = _native()
+    def step(self, depth: int, *, between: bool = False) -> Step:
+        """Decode a token with ``depth`` in the cache; with ``between``, read plainly after each layer."""
+        ffi, lib = native()
         if not 0 <= depth < self.shape.cells:
             raise BadInput(f"no cell {depth} in a cache of {self.shape.cells}", "make the context longer")
         if self._handle == ffi.NULL:
             self._handle = self._start()
-        seconds = ffi.new("double[2]")
-        lib.fc_decoder_step(self._handle, depth, seconds)
-        return seconds[0], seconds[1]
+        taken = lib.fc_decoder_step(self._handle, depth, between)
+        return Step(taken.layers, taken.output, taken.reading, taken.bytes_read)
 
     def logits(self) -> bytes:
         """Scores of the vocabulary after the last step, as 32-bit floats in machine order."""
-        ffi, lib = _native()
+        ffi, lib = native()
         return bytes(ffi.buffer(lib.fc_decoder_logits(self._handle), self.shape.output.rows * _FLOAT))
 
     def close(self) -> None:
-        ffi, lib = _native()
+        ffi, lib = native()
         handle, self._handle = self._handle, ffi.NULL
         lib.fc_decoder_free(handle)
         self.arena.close()
 
     def _start(self) -> Any:
-        ffi, lib = _native()
+        ffi, lib = native()
         c = self._c_shape
         c.hidden, c.cells, c.layers = self.shape.hidden, self.shape.cells, len(self.shape.layers)
         c.layer = self._layers
@@ -103,10 +119,13 @@ class Decoder(_Held):
         else:
             self._fill(self._c_shape.embedding, self.shape.embedding)
 
-    def _fill(self, target: Any, packed: Packed) -> None:
-        """Random legal rows; scales beside them keep results near one in size."""
-        ffi, lib = _native()
-        index = _format(packed.type)
+    def _fill(self, target: Any, packed: Packed, experts: int = 1) -> None:
+        """Random legal rows; scales beside them keep results near one in size.
+
+        Threads share the rows of each expert, so each writes its part of each.
+        """
+        ffi, lib = native()
+        index = format_index(packed.type)
         size = row_bytes(packed.type, packed.cols)
         data = self._take(packed.rows * size)
         scales = self._take(_scale_count(packed) * _FLOAT)
@@ -115,14 +134,18 @@ class Decoder(_Held):
         )
         target.format = index
         target.matrix = [data, ffi.cast("float *", scales), packed.rows, packed.cols, size]
-        lib.fc_fill(self._pool.handle, index, data, packed.rows, packed.cols, self._used)
+        rows = packed.rows // experts
+        for part in range(experts):
+            lib.fc_fill(
+                self._pool.handle, index, data + part * rows * size, rows, packed.cols, self._used + part
+            )
 
     def _fill_ffn(self, target: Any, ffn: FfnShape) -> None:
-        ffi, _ = _native()
+        ffi, _ = native()
         if ffn.gate is not None:
-            self._fill(target.gate, ffn.gate)
-        self._fill(target.up, ffn.up)
-        self._fill(target.down, ffn.down)
+            self._fill(target.gate, ffn.gate, ffn.experts)
+        self._fill(target.up, ffn.up, ffn.experts)
+        self._fill(target.down, ffn.down, ffn.experts)
         target.size, target.experts, target.active = ffn.size, ffn.experts, ffn.active
         if ffn.experts > 1:
             router = self._take(ffn.experts * self.shape.hidden * _FLOAT)
@@ -132,10 +155,10 @@ class Decoder(_Held):
 
     def _cache(self, layer: LayerShape) -> Any:
         """Half of a KV cache, filled: untouched pages would all be one page of zeros."""
-        ffi, lib = _native()
+        ffi, lib = native()
         size = cache_bytes(self.shape, layer)
         data = self._take(size)
-        lib.fc_fill(self._pool.handle, _format("f16"), data, size // _LINES, _LINES // _HALF, self._used)
+        lib.fc_fill(self._pool.handle, format_index("f16"), data, size // _LINES, _LINES // _HALF, self._used)
         return ffi.cast("uint16_t *", data)
 
     def _take(self, size: int) -> Any:
@@ -157,8 +180,8 @@ def _packed_bytes(packed: Packed) -> int:
 
 def _scale_count(packed: Packed) -> int:
     """Floats beside the rows: one a row, one for all, or none."""
-    _, lib = _native()
-    return {1: packed.rows, 0: 1}.get(int(lib.fc_facts(_format(packed.type)).scales), 0)
+    _, lib = native()
+    return {1: packed.rows, 0: 1}.get(int(lib.fc_facts(format_index(packed.type)).scales), 0)
 
 
 def _aligned(size: int) -> int:

@@ -1,0 +1,53 @@
+"""The C extension, with Python's types: the only room that touches it.
+
+Nothing is decided here. Sizes and names go in, seconds and bytes come out, and
+every result says which kernel ran. C code runs without the interpreter's lock,
+in calls of a few seconds at most if the caller asks for few rounds.
+"""
+
+from fitcheck.bench.native.batch import Batch, batch_formats, most_tokens
+from fitcheck.bench.native.extension import (
+    ISA_VARIABLE,
+    available,
+    compiler,
+    cpu_features,
+    isas,
+    isas_in_build,
+    missing,
+)
+from fitcheck.bench.native.formats import (
+    dequantise_row,
+    formats,
+    kernel_isa,
+    pack_row,
+    row_bytes,
+    unpack_row,
+)
+from fitcheck.bench.native.matrix import Matrix, Timing
+from fitcheck.bench.native.memory import Arena, BandwidthReader, Pool, open_reader, read_seconds
+
+__all__ = [
+    "ISA_VARIABLE",
+    "Arena",
+    "BandwidthReader",
+    "Batch",
+    "Matrix",
+    "Pool",
+    "Timing",
+    "available",
+    "batch_formats",
+    "compiler",
+    "cpu_features",
+    "dequantise_row",
+    "formats",
+    "isas",
+    "isas_in_build",
+    "kernel_isa",
+    "missing",
+    "most_tokens",
+    "open_reader",
+    "pack_row",
+    "read_seconds",
+    "row_bytes",
+    "unpack_row",
+]
