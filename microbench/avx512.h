@@ -60,11 +60,63 @@ FC_AVX512_INLINE void fc_last_vectors(fc_rows *rows, __m512i *bytes) {
     for (int r = 0; r < rows->n; r++) bytes[r] = _mm512_maskz_loadu_epi8(first, rows->at + r * rows->stride);
 }
 
-/* The body of every kernel: pairs of rows, then the odd one. */
-#define FC_FOR_ROWS(rows)                                                                       \
-    int64_t row = begin;                                                                        \
-    for (; row + MOST_ROWS <= end; row += MOST_ROWS) rows(w, x, row, MOST_ROWS, y + (row - begin)); \
-    for (; row < end; row++) rows(w, x, row, 1, y + (row - begin));
+/* sum += products of unsigned and signed bytes. Written out so that the sum
+ * stays in its register: compilers rotate accumulators through spare ones. */
+FC_AVX512_INLINE void fc_add_products(__m512i *sum, __m512i digits, __m512i x) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(digits), "v"(x));
+}
+
+/* ---- the ends of rows --------------------------------------------------------
+ *
+ * A row of 8192 columns is some two hundred cycles, so what its end costs
+ * counts: sums of sixteen rows are turned over together. */
+
+enum { FC_ROWS_TOGETHER = 16 };
+
+/* Lane i: the sum over the lanes of part[i]. Halves the vectors four times. */
+FC_AVX512_INLINE __m512i fc_sums_of_sixteen(const __m512i part[FC_ROWS_TOGETHER]) {
+    __m512i two[8], four[4], eight[2];
+    FC_UNROLL
+    for (int i = 0; i < 8; i++)
+        two[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(part[2 * i], part[2 * i + 1]),
+                                  _mm512_unpackhi_epi32(part[2 * i], part[2 * i + 1]));
+    FC_UNROLL
+    for (int i = 0; i < 4; i++)
+        four[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(two[2 * i], two[2 * i + 1]),
+                                   _mm512_unpackhi_epi64(two[2 * i], two[2 * i + 1]));
+    FC_UNROLL
+    for (int i = 0; i < 2; i++)
+        eight[i] = _mm512_add_epi32(_mm512_shuffle_i64x2(four[2 * i], four[2 * i + 1], 0x88),
+                                    _mm512_shuffle_i64x2(four[2 * i], four[2 * i + 1], 0xdd));
+    return _mm512_add_epi32(_mm512_shuffle_i64x2(eight[0], eight[1], 0x88),
+                            _mm512_shuffle_i64x2(eight[0], eight[1], 0xdd));
+}
+
+/* fc_ternary_result for up to sixteen rows. */
+FC_AVX512_INLINE void fc_ternary_results(const __m512i *part, int rows, const fc_activation *x, __m512 row_scales,
+                                         float *y) {
+    __m512i dots = _mm512_sub_epi32(fc_sums_of_sixteen(part), _mm512_set1_epi32(x->sum));
+    __m512 scales = _mm512_mul_ps(row_scales, _mm512_set1_ps(x->scale[0]));
+    _mm512_mask_storeu_ps(y, (__mmask16)((1u << rows) - 1), _mm512_mul_ps(_mm512_cvtepi32_ps(dots), scales));
+}
+
+/* A scale for each row, or one for all. */
+FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int each) {
+    return each ? _mm512_maskz_loadu_ps((__mmask16)((1u << rows) - 1), scales) : _mm512_set1_ps(*scales);
+}
+
+/* The body of a ternary kernel. sums_of_rows(w, x, row, n, part) leaves n rows'
+ * sums in part, still spread over the lanes: MOST_ROWS at once, then the odd ones. */
+#define FC_FOR_ROWS(sums_of_rows, a_scale_a_row)                                                      \
+    __m512i part[FC_ROWS_TOGETHER];                                                                   \
+    memset(part, 0, sizeof part);                                                                     \
+    for (int64_t row = begin; row < end; row += FC_ROWS_TOGETHER) {                                   \
+        int rows = end - row < FC_ROWS_TOGETHER ? (int)(end - row) : FC_ROWS_TOGETHER, r = 0;         \
+        for (; r + MOST_ROWS <= rows; r += MOST_ROWS) sums_of_rows(w, x, row + r, MOST_ROWS, part + r); \
+        for (; r < rows; r++) sums_of_rows(w, x, row + r, 1, part + r);                               \
+        __m512 scales = fc_scales_of_rows(w->scales + (a_scale_a_row) * row, rows, a_scale_a_row);    \
+        fc_ternary_results(part, rows, x, scales, y + (row - begin));                                 \
+    }
 
 /* ---- trit5's and tq1_0's byte code ----------------------------------------------- */
 

@@ -23,21 +23,18 @@ VNNI_INLINE void add_trit5_group(__m512i *sum, __m512i *bytes, const int n, cons
         __m512i x = fc_in_register(_mm512_load_si512(q + 64 * k));
         FC_UNROLL
         for (int r = 0; r < n; r++) {
-            sum[r] = _mm512_dpbusd_epi32(sum[r], fc_front_digit_64(bytes[r]), x);
+            fc_add_products(&sum[r], fc_front_digit_64(bytes[r]), x);
             bytes[r] = next_fraction(bytes[r]);
         }
     }
 }
 
-VNNI_INLINE int32_t trit5_total(__m512i sum, const fc_activation *x) {
-    return _mm512_reduce_add_epi32(_mm512_srai_epi32(sum, 6)) - x->sum;
-}
-
-VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS], sum[MOST_ROWS];
-    memset(sum, 0, sizeof sum);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) sum[r] = _mm512_setzero_si512();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
         add_trit5_group(sum, bytes, n, q);
@@ -47,11 +44,11 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
         add_trit5_group(sum, bytes, n, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = fc_ternary_result(trit5_total(sum[r], x), x, w->scales[row + r]);
+    for (int r = 0; r < n; r++) part[r] = _mm512_srai_epi32(sum[r], 6);
 }
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(trit5_rows)
+    FC_FOR_ROWS(trit5_rows, 1)
 }
 
 /* ---- i2_s --------------------------------------------------------------------- */
@@ -68,23 +65,28 @@ VNNI_INLINE void add_two_bit(sums *s, const __m512i *bytes, const int n, const i
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             __m512i digit = _mm512_and_si512(bytes[r], _mm512_set1_epi8((char)(0xc0 >> 2 * k)));
-            s[r].field[k] = _mm512_dpbusd_epi32(s[r].field[k], digit, x);
+            fc_add_products(&s[r].field[k], digit, x);
         }
     }
 }
 
-VNNI_INLINE int32_t two_bit_total(const sums *s) {
-    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[0], 6), _mm512_srai_epi32(s->field[1], 4));
-    __m512i low = _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 2), s->field[3]);
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(high, low));
+VNNI_INLINE sums no_sums(void) {
+    __m512i none = _mm512_setzero_si512();
+    return (sums){{none, none, none, none}};
 }
 
-VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+VNNI_INLINE __m512i two_bit_total(const sums *s) {
+    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[0], 6), _mm512_srai_epi32(s->field[1], 4));
+    return _mm512_add_epi32(high, _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 2), s->field[3]));
+}
+
+VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS];
     sums s[MOST_ROWS];
-    memset(s, 0, sizeof s);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) s[r] = no_sums();
     for (; rows.left >= 64; q += 256) {
         fc_next_vectors(&rows, bytes);
         add_two_bit(s, bytes, n, q);
@@ -94,11 +96,11 @@ VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t r
         add_two_bit(s, bytes, n, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = fc_ternary_result(two_bit_total(&s[r]), x, w->scales[0]);
+    for (int r = 0; r < n; r++) part[r] = two_bit_total(&s[r]);
 }
 
 VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(i2_s_rows)
+    FC_FOR_ROWS(i2_s_rows, 0)
 }
 
 /* ---- a scale a block --------------------------------------------------------
