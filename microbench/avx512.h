@@ -10,7 +10,7 @@
 #define FC_AVX512_INLINE __attribute__((target(FC_AVX512_FEATURES), always_inline)) static inline
 
 /* Rows that a kernel takes side by side, so that activations are loaded once. */
-enum { MOST_ROWS = 2 };
+enum { MOST_ROWS = 4 };
 
 /* Load once: without this compilers fold the load into every use of it, and
  * these loops have more loads than the core has ports. */
@@ -92,10 +92,10 @@ FC_AVX512_INLINE __m512i fc_sums_of_sixteen(const __m512i part[FC_ROWS_TOGETHER]
                             _mm512_shuffle_i64x2(eight[0], eight[1], 0xdd));
 }
 
-/* fc_ternary_result for up to sixteen rows. */
-FC_AVX512_INLINE void fc_ternary_results(const __m512i *part, int rows, const fc_activation *x, __m512 row_scales,
-                                         float *y) {
-    __m512i dots = _mm512_sub_epi32(fc_sums_of_sixteen(part), _mm512_set1_epi32(x->sum));
+/* fc_ternary_result for up to sixteen rows whose weights came plus `offset`. */
+FC_AVX512_INLINE void fc_ternary_results(const __m512i *part, int rows, const fc_activation *x, int offset,
+                                         __m512 row_scales, float *y) {
+    __m512i dots = _mm512_sub_epi32(fc_sums_of_sixteen(part), _mm512_set1_epi32(offset * x->sum));
     __m512 scales = _mm512_mul_ps(row_scales, _mm512_set1_ps(x->scale[0]));
     _mm512_mask_storeu_ps(y, (__mmask16)((1u << rows) - 1), _mm512_mul_ps(_mm512_cvtepi32_ps(dots), scales));
 }
@@ -106,8 +106,9 @@ FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int eac
 }
 
 /* The body of a ternary kernel. sums_of_rows(w, x, row, n, part) leaves n rows'
- * sums in part, still spread over the lanes: MOST_ROWS at once, then the odd ones. */
-#define FC_FOR_ROWS(sums_of_rows, a_scale_a_row)                                                      \
+ * sums in part, still spread over the lanes, of weights plus `offset`: MOST_ROWS
+ * at once, then the odd ones. */
+#define FC_FOR_ROWS(sums_of_rows, offset, a_scale_a_row)                                              \
     __m512i part[FC_ROWS_TOGETHER];                                                                   \
     memset(part, 0, sizeof part);                                                                     \
     for (int64_t row = begin; row < end; row += FC_ROWS_TOGETHER) {                                   \
@@ -115,7 +116,7 @@ FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int eac
         for (; r + MOST_ROWS <= rows; r += MOST_ROWS) sums_of_rows(w, x, row + r, MOST_ROWS, part + r); \
         for (; r < rows; r++) sums_of_rows(w, x, row + r, 1, part + r);                               \
         __m512 scales = fc_scales_of_rows(w->scales + (a_scale_a_row) * row, rows, a_scale_a_row);    \
-        fc_ternary_results(part, rows, x, scales, y + (row - begin));                                 \
+        fc_ternary_results(part, rows, x, offset, scales, y + (row - begin));                         \
     }
 
 /* ---- trit5's and tq1_0's byte code ----------------------------------------------- */

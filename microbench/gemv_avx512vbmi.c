@@ -101,7 +101,7 @@ VBMI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, const ta
 VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     const table t = load_table(four_digits);
 #define ROWS(w, x, row, n, part) trit5_rows(w, x, &t, row, n, part)
-    FC_FOR_ROWS(ROWS, 1)
+    FC_FOR_ROWS(ROWS, 2, 1)
 #undef ROWS
 }
 

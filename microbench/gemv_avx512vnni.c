@@ -48,7 +48,7 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
 }
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(trit5_rows, 1)
+    FC_FOR_ROWS(trit5_rows, 2, 1)
 }
 
 /* ---- i2_s --------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t r
 }
 
 VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(i2_s_rows, 0)
+    FC_FOR_ROWS(i2_s_rows, 1, 0)
 }
 
 /* ---- a scale a block --------------------------------------------------------
