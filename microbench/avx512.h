@@ -6,7 +6,7 @@
 
 #include "numeric.h"
 
-#define FC_AVX512_FEATURES "f16c,avx512f,avx512bw,avx512vl,avx512vnni"
+#define FC_AVX512_FEATURES "fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni"
 #define FC_AVX512_INLINE __attribute__((target(FC_AVX512_FEATURES), always_inline)) static inline
 
 /* Rows that a kernel takes side by side, so that activations are loaded once. */
@@ -20,6 +20,15 @@ FC_AVX512_INLINE __m512i fc_in_register(__m512i x) {
 }
 
 FC_AVX512_INLINE float fc_half(const uint8_t *at) { return _cvtsh_ss(fc_load_u16(at)); }
+
+/* fc_reduce_lanes in registers: halves first. */
+FC_AVX512_INLINE float fc_sum_halves(__m512 v) {
+    __m512d upper = _mm512_shuffle_f64x2(_mm512_castps_pd(v), _mm512_castps_pd(v), 0x4e);
+    __m256 eight = _mm512_castps512_ps256(_mm512_add_ps(v, _mm512_castpd_ps(upper)));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 
 /* ---- walking rows ------------------------------------------------------------
  *
@@ -128,5 +137,34 @@ FC_AVX512_INLINE __m512i fc_front_digit_64(__m512i fraction) {
     __m512i half = _mm512_avg_epu8(fraction, _mm512_set1_epi8((char)253));
     return _mm512_and_si512(_mm512_avg_epu8(fraction, half), _mm512_set1_epi8((char)0xc0));
 }
+
+/* ---- a scale a block ------------------------------------------------------------
+ *
+ * One row at a time: the block's own arithmetic keeps the core busy. */
+
+FC_AVX512_INLINE __m512 fc_add_scaled(__m512 total, __m512i s, float scale) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(s), total);
+}
+
+FC_AVX512_INLINE __m512i fc_load_sums(const int32_t *lane_sum) { return _mm512_load_si512(lane_sum); }
+
+FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, int bytes) {
+    FC_UNROLL
+    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
+}
+
+#define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, q_bytes)                                                     \
+    attributes void fc_gemv_##format##_##isa(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,  \
+                                             float *y) {                                                              \
+        for (int64_t row = begin; row < end; row++) {                                                                 \
+            __m512 total = _mm512_setzero_ps();                                                                       \
+            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
+            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
+                fc_ask_for_block(at, block_bytes);                                                                    \
+                total = add_##format(total, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);         \
+            }                                                                                                         \
+            y[row - begin] = fc_sum_halves(total);                                                                    \
+        }                                                                                                             \
+    }
 
 #endif

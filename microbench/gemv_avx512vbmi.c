@@ -105,6 +105,33 @@ VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, i
 #undef ROWS
 }
 
+/* ---- tq1_0 ---------------------------------------------------------------------
+ *
+ * Digits as above. Of the fields two are summed as they are and two times 4. */
+
+VBMI_INLINE __m512i tq1_0_sum(__m512i bytes, const table *t, const int8_t *q) {
+    const __m512i low = _mm512_set1_epi8(0x03), high = _mm512_set1_epi8(0x0c);
+    __m512i fields = look_up(bytes, t), upper = _mm512_srli_epi16(fields, 4);
+    __m512i plain = _mm512_setzero_si512(), fourfold = plain, front = plain;
+    fc_add_products(&front, fc_front_digit_64(bytes), _mm512_load_si512(q));
+    fc_add_products(&plain, _mm512_and_si512(fields, low), _mm512_load_si512(q + 64));
+    fc_add_products(&fourfold, _mm512_and_si512(fields, high), _mm512_load_si512(q + 128));
+    fc_add_products(&plain, _mm512_and_si512(upper, low), _mm512_load_si512(q + 192));
+    fc_add_products(&fourfold, _mm512_and_si512(upper, high), _mm512_load_si512(q + 256));
+    plain = _mm512_add_epi32(plain, _mm512_srai_epi32(front, 6));
+    return _mm512_add_epi32(plain, _mm512_srai_epi32(fourfold, 2));
+}
+
+VBMI_INLINE __m512 add_tq1_0(__m512 sum, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    const table t = load_table(four_digits); /* once a row: its loads leave the loop */
+    __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b);
+    /* Each digit came plus one, which is the weight plus two. */
+    __m512i twice = _mm512_slli_epi32(fc_load_sums(lane_sum), 1);
+    return fc_add_scaled(sum, _mm512_sub_epi32(tq1_0_sum(bytes, &t, q), twice), fc_half(b + FC_TQ1_D) * scale);
+}
+
+FC_BLOCK_KERNEL(tq1_0, avx512vbmi, VBMI, FC_TQ1_BYTES, 320)
+
 #else
 typedef int fc_no_x86_here;
 #endif
