@@ -9,8 +9,13 @@
 #define FC_AVX512_FEATURES "fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni"
 #define FC_AVX512_INLINE __attribute__((target(FC_AVX512_FEATURES), always_inline)) static inline
 
-/* Rows that a kernel takes side by side, so that activations are loaded once. */
+/* Rows that a kernel takes side by side, so that activations are loaded once.
+ * Of four clang keeps the sums in memory. */
+#if defined(__clang__)
+enum { MOST_ROWS = 2 };
+#else
 enum { MOST_ROWS = 4 };
+#endif
 
 /* Load once: without this compilers fold the load into every use of it, and
  * these loops have more loads than the core has ports. */
@@ -70,9 +75,13 @@ FC_AVX512_INLINE void fc_last_vectors(fc_rows *rows, __m512i *bytes) {
 }
 
 /* sum += products of unsigned and signed bytes. Written out so that the sum
- * stays in its register: compilers rotate accumulators through spare ones. */
+ * stays in its register: gcc rotates accumulators through spare ones. */
 FC_AVX512_INLINE void fc_add_products(__m512i *sum, __m512i digits, __m512i x) {
+#if defined(__clang__)
+    *sum = _mm512_dpbusd_epi32(*sum, digits, x);
+#else
     __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(digits), "v"(x));
+#endif
 }
 
 /* ---- the ends of rows --------------------------------------------------------
