@@ -6,11 +6,16 @@
 
 #include "numeric.h"
 
-#define FC_AVX512_FEATURES "f16c,avx512f,avx512bw,avx512vl,avx512vnni"
+#define FC_AVX512_FEATURES "fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni"
 #define FC_AVX512_INLINE __attribute__((target(FC_AVX512_FEATURES), always_inline)) static inline
 
-/* Rows that a kernel takes side by side, so that activations are loaded once. */
+/* Rows that a kernel takes side by side, so that activations are loaded once.
+ * Of four clang keeps the sums in memory. */
+#if defined(__clang__)
 enum { MOST_ROWS = 2 };
+#else
+enum { MOST_ROWS = 4 };
+#endif
 
 /* Load once: without this compilers fold the load into every use of it, and
  * these loops have more loads than the core has ports. */
@@ -20,6 +25,15 @@ FC_AVX512_INLINE __m512i fc_in_register(__m512i x) {
 }
 
 FC_AVX512_INLINE float fc_half(const uint8_t *at) { return _cvtsh_ss(fc_load_u16(at)); }
+
+/* fc_reduce_lanes in registers: halves first. */
+FC_AVX512_INLINE float fc_sum_halves(__m512 v) {
+    __m512d upper = _mm512_shuffle_f64x2(_mm512_castps_pd(v), _mm512_castps_pd(v), 0x4e);
+    __m256 eight = _mm512_castps512_ps256(_mm512_add_ps(v, _mm512_castpd_ps(upper)));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 
 /* ---- walking rows ------------------------------------------------------------
  *
@@ -60,11 +74,68 @@ FC_AVX512_INLINE void fc_last_vectors(fc_rows *rows, __m512i *bytes) {
     for (int r = 0; r < rows->n; r++) bytes[r] = _mm512_maskz_loadu_epi8(first, rows->at + r * rows->stride);
 }
 
-/* The body of every kernel: pairs of rows, then the odd one. */
-#define FC_FOR_ROWS(rows)                                                                       \
-    int64_t row = begin;                                                                        \
-    for (; row + MOST_ROWS <= end; row += MOST_ROWS) rows(w, x, row, MOST_ROWS, y + (row - begin)); \
-    for (; row < end; row++) rows(w, x, row, 1, y + (row - begin));
+/* sum += products of unsigned and signed bytes. Written out so that the sum
+ * stays in its register: gcc rotates accumulators through spare ones. */
+FC_AVX512_INLINE void fc_add_products(__m512i *sum, __m512i digits, __m512i x) {
+#if defined(__clang__)
+    *sum = _mm512_dpbusd_epi32(*sum, digits, x);
+#else
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(digits), "v"(x));
+#endif
+}
+
+/* ---- the ends of rows --------------------------------------------------------
+ *
+ * A row of 8192 columns is some two hundred cycles, so what its end costs
+ * counts: sums of sixteen rows are turned over together. */
+
+enum { FC_ROWS_TOGETHER = 16 };
+
+/* Lane i: the sum over the lanes of part[i]. Halves the vectors four times. */
+FC_AVX512_INLINE __m512i fc_sums_of_sixteen(const __m512i part[FC_ROWS_TOGETHER]) {
+    __m512i two[8], four[4], eight[2];
+    FC_UNROLL
+    for (int i = 0; i < 8; i++)
+        two[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(part[2 * i], part[2 * i + 1]),
+                                  _mm512_unpackhi_epi32(part[2 * i], part[2 * i + 1]));
+    FC_UNROLL
+    for (int i = 0; i < 4; i++)
+        four[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(two[2 * i], two[2 * i + 1]),
+                                   _mm512_unpackhi_epi64(two[2 * i], two[2 * i + 1]));
+    FC_UNROLL
+    for (int i = 0; i < 2; i++)
+        eight[i] = _mm512_add_epi32(_mm512_shuffle_i64x2(four[2 * i], four[2 * i + 1], 0x88),
+                                    _mm512_shuffle_i64x2(four[2 * i], four[2 * i + 1], 0xdd));
+    return _mm512_add_epi32(_mm512_shuffle_i64x2(eight[0], eight[1], 0x88),
+                            _mm512_shuffle_i64x2(eight[0], eight[1], 0xdd));
+}
+
+/* fc_ternary_result for up to sixteen rows whose weights came plus `offset`. */
+FC_AVX512_INLINE void fc_ternary_results(const __m512i *part, int rows, const fc_activation *x, int offset,
+                                         __m512 row_scales, float *y) {
+    __m512i dots = _mm512_sub_epi32(fc_sums_of_sixteen(part), _mm512_set1_epi32(offset * x->sum));
+    __m512 scales = _mm512_mul_ps(row_scales, _mm512_set1_ps(x->scale[0]));
+    _mm512_mask_storeu_ps(y, (__mmask16)((1u << rows) - 1), _mm512_mul_ps(_mm512_cvtepi32_ps(dots), scales));
+}
+
+/* A scale for each row, or one for all. */
+FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int each) {
+    return each ? _mm512_maskz_loadu_ps((__mmask16)((1u << rows) - 1), scales) : _mm512_set1_ps(*scales);
+}
+
+/* The body of a ternary kernel. sums_of_rows(w, x, row, n, part) leaves n rows'
+ * sums in part, still spread over the lanes, of weights plus `offset`: MOST_ROWS
+ * at once, then the odd ones. */
+#define FC_FOR_ROWS(sums_of_rows, offset, a_scale_a_row)                                              \
+    __m512i part[FC_ROWS_TOGETHER];                                                                   \
+    memset(part, 0, sizeof part);                                                                     \
+    for (int64_t row = begin; row < end; row += FC_ROWS_TOGETHER) {                                   \
+        int rows = end - row < FC_ROWS_TOGETHER ? (int)(end - row) : FC_ROWS_TOGETHER, r = 0;         \
+        for (; r + MOST_ROWS <= rows; r += MOST_ROWS) sums_of_rows(w, x, row + r, MOST_ROWS, part + r); \
+        for (; r < rows; r++) sums_of_rows(w, x, row + r, 1, part + r);                               \
+        __m512 scales = fc_scales_of_rows(w->scales + (a_scale_a_row) * row, rows, a_scale_a_row);    \
+        fc_ternary_results(part, rows, x, offset, scales, y + (row - begin));                         \
+    }
 
 /* ---- trit5's and tq1_0's byte code ----------------------------------------------- */
 
@@ -75,5 +146,34 @@ FC_AVX512_INLINE __m512i fc_front_digit_64(__m512i fraction) {
     __m512i half = _mm512_avg_epu8(fraction, _mm512_set1_epi8((char)253));
     return _mm512_and_si512(_mm512_avg_epu8(fraction, half), _mm512_set1_epi8((char)0xc0));
 }
+
+/* ---- a scale a block ------------------------------------------------------------
+ *
+ * One row at a time: the block's own arithmetic keeps the core busy. */
+
+FC_AVX512_INLINE __m512 fc_add_scaled(__m512 total, __m512i s, float scale) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(s), total);
+}
+
+FC_AVX512_INLINE __m512i fc_load_sums(const int32_t *lane_sum) { return _mm512_load_si512(lane_sum); }
+
+FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, int bytes) {
+    FC_UNROLL
+    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
+}
+
+#define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, q_bytes)                                                     \
+    attributes void fc_gemv_##format##_##isa(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,  \
+                                             float *y) {                                                              \
+        for (int64_t row = begin; row < end; row++) {                                                                 \
+            __m512 total = _mm512_setzero_ps();                                                                       \
+            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
+            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
+                fc_ask_for_block(at, block_bytes);                                                                    \
+                total = add_##format(total, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);         \
+            }                                                                                                         \
+            y[row - begin] = fc_sum_halves(total);                                                                    \
+        }                                                                                                             \
+    }
 
 #endif

@@ -16,6 +16,14 @@ AVX2_INLINE int32_t sum_lanes(__m256i v) {
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
+/* A value that gcc may not look through, nor move; clang does better unasked. */
+AVX2_INLINE __m256i in_register(__m256i x) {
+#if !defined(__clang__)
+    __asm__("" : "+x"(x));
+#endif
+    return x;
+}
+
 /* Sixteen 16-bit sums to eight of 32 bits. */
 AVX2_INLINE __m256i widen(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
 
@@ -32,8 +40,9 @@ AVX2_INLINE __m256i load_first(const uint8_t *at, int64_t n) {
  * modulo 256 keeps that offset (3 * 128 = 128). A digit is below 1 up to 85,
  * below 2 up to 170. */
 AVX2_INLINE __m256i front_weight(__m256i fraction) {
-    __m256i not_low = _mm256_cmpgt_epi8(fraction, _mm256_set1_epi8(85 - 128));
-    __m256i not_high = _mm256_cmpgt_epi8(_mm256_set1_epi8(171 - 128), fraction);
+    /* Bounds that compilers can see they turn into a minimum and an equality. */
+    __m256i low = in_register(_mm256_set1_epi8(85 - 128)), high = in_register(_mm256_set1_epi8(171 - 128));
+    __m256i not_low = _mm256_cmpgt_epi8(fraction, low), not_high = _mm256_cmpgt_epi8(high, fraction);
     return _mm256_sub_epi8(not_high, not_low); /* -1, 0, 1 */
 }
 
@@ -48,7 +57,7 @@ AVX2_INLINE __m256i add_trit5_half(__m256i sum, __m256i bytes, const int8_t *q) 
     for (int k = 0; k < 5; k++) {
         __m256i x = _mm256_load_si256((const __m256i *)(q + 64 * k));
         __m256i products = _mm256_sign_epi8(x, front_weight(fraction));
-        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), products));
+        sum = in_register(_mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), products)));
         fraction = next_fraction(fraction);
     }
     return sum;
@@ -89,47 +98,104 @@ AVX2 void fc_gemv_trit5_avx2(const fc_matrix *w, const fc_activation *x, int64_t
 /* ---- i2_s ----------------------------------------------------------------------- */
 
 /* Fields 0 and 2 of a nibble pair are summed as they are, 1 and 3 times 4: one
- * shift for two fields. `plain` gains 4 * 127 * 2 / 2 a field, `fourfold` four
- * times that. */
+ * shift for two fields. `plain` gains 2 * 2 * 2 * 127 = 1016 a block of 32
+ * bytes, `fourfold` four times that: eight blocks fit 2^15. */
 typedef struct {
     __m256i plain, fourfold;
 } sums;
+
+enum { I2S_ROWS = 2, I2S_BLOCKS = 8 };
 
 AVX2_INLINE __m256i products(__m256i bytes, int mask, const int8_t *q) {
     __m256i digits = _mm256_and_si256(bytes, _mm256_set1_epi8((char)mask));
     return _mm256_maddubs_epi16(digits, _mm256_load_si256((const __m256i *)q));
 }
 
-AVX2_INLINE void add_two_bit(sums *s, __m256i bytes, const int8_t *q) {
-    __m256i upper = _mm256_srli_epi16(bytes, 4); /* strays into the neighbour are masked off */
-    s->fourfold = _mm256_add_epi16(s->fourfold, products(upper, 0x0c, q));
-    s->plain = _mm256_add_epi16(s->plain, products(upper, 0x03, q + 64));
-    s->fourfold = _mm256_add_epi16(s->fourfold, products(bytes, 0x0c, q + 128));
-    s->plain = _mm256_add_epi16(s->plain, products(bytes, 0x03, q + 192));
+/* Kept from turning sums round: compilers would hold every product of a strip
+ * to add them as a tree, and spill. */
+AVX2_INLINE __m256i add_digits(__m256i sum, __m256i bytes, __m256i mask, __m256i x) {
+    return in_register(_mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_and_si256(bytes, mask), x)));
 }
 
-/* `fourfold` gains 2 * 8 * 2 * 127 = 4064 a block, so eight blocks fit 2^15. */
-enum { I2S_BLOCKS = 8 };
-
-AVX2_INLINE int32_t i2_s_dot(const uint8_t *row, int64_t cols, const fc_activation *x) {
-    __m256i plain = _mm256_setzero_si256(), fourfold = plain;
-    int64_t blocks = cols / 128;
-    for (int64_t block = 0; block < blocks;) {
-        sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        for (int i = 0; i < I2S_BLOCKS && block < blocks; i++, block++) {
-            const int8_t *q = x->q + block / 2 * 256 + block % 2 * 32;
-            FC_PREFETCH(row + 32 * block + FC_PREFETCH_AHEAD);
-            add_two_bit(&s, _mm256_loadu_si256((const __m256i *)(row + 32 * block)), q);
-        }
-        plain = _mm256_add_epi32(plain, widen(s.plain));
-        fourfold = _mm256_add_epi32(fourfold, widen(s.fourfold));
+/* Block number `block` of n rows, which share each load of activations. */
+AVX2_INLINE void add_two_bit(sums *s, const uint8_t *at, int64_t stride, const int n, const int8_t *q) {
+    const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
+    __m256i bytes[I2S_ROWS], upper[I2S_ROWS], x[4];
+    FC_UNROLL
+    for (int r = 0; r < n; r++) {
+        bytes[r] = _mm256_loadu_si256((const __m256i *)(at + r * stride));
+        upper[r] = _mm256_srli_epi16(bytes[r], 4); /* strays into the neighbour are masked off */
     }
-    return sum_lanes(_mm256_add_epi32(plain, _mm256_srai_epi32(fourfold, 2)));
+    FC_UNROLL
+    for (int k = 0; k < 4; k++) x[k] = _mm256_load_si256((const __m256i *)(q + 64 * k));
+    FC_UNROLL
+    for (int r = 0; r < n; r++) {
+        s[r].fourfold = add_digits(s[r].fourfold, upper[r], high, x[0]);
+        s[r].plain = add_digits(s[r].plain, upper[r], low, x[1]);
+        s[r].fourfold = add_digits(s[r].fourfold, bytes[r], high, x[2]);
+        s[r].plain = add_digits(s[r].plain, bytes[r], low, x[3]);
+    }
+}
+
+AVX2_INLINE __m256i two_bit_total(const sums *s) {
+    return widen(_mm256_add_epi16(s->plain, _mm256_srai_epi16(s->fourfold, 2)));
+}
+
+/* A strip of at most I2S_BLOCKS blocks of n rows, whose sums fit 16 bits. */
+AVX2_INLINE void add_strip(__m256i *total, const uint8_t *at, int64_t stride, int blocks, const int n, const int8_t *q) {
+    sums s[I2S_ROWS];
+    FC_UNROLL
+    for (int r = 0; r < n; r++) s[r] = (sums){_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (; blocks >= 2; blocks -= 2, at += 64, q += 256) {
+        add_two_bit(s, at, stride, n, q);
+        add_two_bit(s, at + 32, stride, n, q + 32);
+    }
+    if (blocks) add_two_bit(s, at, stride, n, q);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) total[r] = _mm256_add_epi32(total[r], two_bit_total(&s[r]));
+}
+
+AVX2_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m256i *part) {
+    enum { BYTES = 32 * I2S_BLOCKS };
+    const uint8_t *at = w->data + row * w->row_bytes, *ahead = at + FC_PREFETCH_AHEAD;
+    const int8_t *q = x->q;
+    int64_t left = w->row_bytes;
+    __m256i total[I2S_ROWS];
+    FC_UNROLL
+    for (int r = 0; r < n; r++) total[r] = _mm256_setzero_si256();
+    for (; left >= BYTES; left -= BYTES, at += BYTES, q += 4 * BYTES, ahead += n * BYTES) {
+        FC_UNROLL
+        for (int i = 0; i < n * BYTES; i += 64) FC_PREFETCH(ahead + i);
+        add_strip(total, at, w->row_bytes, I2S_BLOCKS, n, q);
+    }
+    if (left) add_strip(total, at, w->row_bytes, (int)(left / 32), n, q);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) part[r] = total[r];
+}
+
+/* Eight rows' sums at once: what the end of a row costs, counts. */
+enum { ROWS_TOGETHER = 8 };
+
+AVX2_INLINE __m256i sums_of_eight(const __m256i part[ROWS_TOGETHER]) {
+    __m256i four[2];
+    FC_UNROLL
+    for (int i = 0; i < 2; i++)
+        four[i] = _mm256_hadd_epi32(_mm256_hadd_epi32(part[4 * i], part[4 * i + 1]),
+                                    _mm256_hadd_epi32(part[4 * i + 2], part[4 * i + 3]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(four[0], four[1], 0x20),
+                            _mm256_permute2x128_si256(four[0], four[1], 0x31));
 }
 
 AVX2 void fc_gemv_i2_s_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    for (int64_t row = begin; row < end; row++)
-        y[row - begin] = fc_ternary_result(i2_s_dot(w->data + row * w->row_bytes, w->cols, x), x, w->scales[0]);
+    __m256i part[ROWS_TOGETHER] = {0};
+    for (int64_t row = begin; row < end; row += ROWS_TOGETHER) {
+        int rows = end - row < ROWS_TOGETHER ? (int)(end - row) : ROWS_TOGETHER, r = 0;
+        for (; r + I2S_ROWS <= rows; r += I2S_ROWS) i2_s_rows(w, x, row + r, I2S_ROWS, part + r);
+        for (; r < rows; r++) i2_s_rows(w, x, row + r, 1, part + r);
+        int32_t dot[ROWS_TOGETHER];
+        _mm256_storeu_si256((__m256i *)dot, sums_of_eight(part));
+        for (r = 0; r < rows; r++) y[row - begin + r] = fc_ternary_result(dot[r], x, w->scales[0]);
+    }
 }
 
 /* ---- a scale a block ---------------------------------------------------------------

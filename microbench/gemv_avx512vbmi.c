@@ -47,13 +47,18 @@ typedef struct {
     __m512i field[4];
 } sums;
 
+VBMI_INLINE sums no_sums(void) {
+    __m512i none = _mm512_setzero_si512();
+    return (sums){{none, none, none, none}};
+}
+
 /* One group of n rows; each strip of activations is loaded once for all. */
 VBMI_INLINE void add_group(sums *s, const __m512i *bytes, const int n, const table *t, const int8_t *q) {
     __m512i fields[MOST_ROWS], x = fc_in_register(_mm512_load_si512(q));
     FC_UNROLL
     for (int r = 0; r < n; r++) {
         fields[r] = look_up(bytes[r], t);
-        s[r].field[3] = _mm512_dpbusd_epi32(s[r].field[3], fc_front_digit_64(bytes[r]), x);
+        fc_add_products(&s[r].field[3], fc_front_digit_64(bytes[r]), x);
     }
     FC_UNROLL
     for (int k = 0; k < 4; k++) {
@@ -61,41 +66,71 @@ VBMI_INLINE void add_group(sums *s, const __m512i *bytes, const int n, const tab
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             __m512i digit = _mm512_and_si512(fields[r], _mm512_set1_epi8((char)(3 << 2 * k)));
-            s[r].field[k] = _mm512_dpbusd_epi32(s[r].field[k], digit, x);
+            fc_add_products(&s[r].field[k], digit, x);
         }
     }
 }
 
-/* The row's integer sum. Here, once, the fields' scaling is undone, and the one
- * that was added to every digit. */
-VBMI_INLINE int32_t total(const sums *s, const fc_activation *x) {
+/* The row's sum, lane by lane. Here, once, the fields' scaling is undone. */
+VBMI_INLINE __m512i total(const sums *s) {
     __m512i low = _mm512_add_epi32(s->field[0], _mm512_srai_epi32(s->field[1], 2));
     __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 4), _mm512_srai_epi32(s->field[3], 6));
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)) - x->sum;
+    return _mm512_add_epi32(low, high);
 }
 
-VBMI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
-    table t = load_table(four_digits);
+VBMI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, const table *t, int64_t row, const int n,
+                            __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS];
     sums s[MOST_ROWS];
-    memset(s, 0, sizeof s);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) s[r] = no_sums();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
-        add_group(s, bytes, n, &t, q);
+        add_group(s, bytes, n, t, q);
     }
     if (rows.left) {
         fc_last_vectors(&rows, bytes);
-        add_group(s, bytes, n, &t, q);
+        add_group(s, bytes, n, t, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = fc_ternary_result(total(&s[r], x), x, w->scales[row + r]);
+    for (int r = 0; r < n; r++) part[r] = total(&s[r]);
 }
 
 VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(trit5_rows)
+    const table t = load_table(four_digits);
+#define ROWS(w, x, row, n, part) trit5_rows(w, x, &t, row, n, part)
+    FC_FOR_ROWS(ROWS, 2, 1)
+#undef ROWS
 }
+
+/* ---- tq1_0 ---------------------------------------------------------------------
+ *
+ * Digits as above. Of the fields two are summed as they are and two times 4. */
+
+VBMI_INLINE __m512i tq1_0_sum(__m512i bytes, const table *t, const int8_t *q) {
+    const __m512i low = _mm512_set1_epi8(0x03), high = _mm512_set1_epi8(0x0c);
+    __m512i fields = look_up(bytes, t), upper = _mm512_srli_epi16(fields, 4);
+    __m512i plain = _mm512_setzero_si512(), fourfold = plain, front = plain;
+    fc_add_products(&front, fc_front_digit_64(bytes), _mm512_load_si512(q));
+    fc_add_products(&plain, _mm512_and_si512(fields, low), _mm512_load_si512(q + 64));
+    fc_add_products(&fourfold, _mm512_and_si512(fields, high), _mm512_load_si512(q + 128));
+    fc_add_products(&plain, _mm512_and_si512(upper, low), _mm512_load_si512(q + 192));
+    fc_add_products(&fourfold, _mm512_and_si512(upper, high), _mm512_load_si512(q + 256));
+    plain = _mm512_add_epi32(plain, _mm512_srai_epi32(front, 6));
+    return _mm512_add_epi32(plain, _mm512_srai_epi32(fourfold, 2));
+}
+
+VBMI_INLINE __m512 add_tq1_0(__m512 sum, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+    const table t = load_table(four_digits); /* once a row: its loads leave the loop */
+    __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b);
+    /* Each digit came plus one, which is the weight plus two. */
+    __m512i twice = _mm512_slli_epi32(fc_load_sums(lane_sum), 1);
+    return fc_add_scaled(sum, _mm512_sub_epi32(tq1_0_sum(bytes, &t, q), twice), fc_half(b + FC_TQ1_D) * scale);
+}
+
+FC_BLOCK_KERNEL(tq1_0, avx512vbmi, VBMI, FC_TQ1_BYTES, 320)
 
 #else
 typedef int fc_no_x86_here;

@@ -23,21 +23,18 @@ VNNI_INLINE void add_trit5_group(__m512i *sum, __m512i *bytes, const int n, cons
         __m512i x = fc_in_register(_mm512_load_si512(q + 64 * k));
         FC_UNROLL
         for (int r = 0; r < n; r++) {
-            sum[r] = _mm512_dpbusd_epi32(sum[r], fc_front_digit_64(bytes[r]), x);
+            fc_add_products(&sum[r], fc_front_digit_64(bytes[r]), x);
             bytes[r] = next_fraction(bytes[r]);
         }
     }
 }
 
-VNNI_INLINE int32_t trit5_total(__m512i sum, const fc_activation *x) {
-    return _mm512_reduce_add_epi32(_mm512_srai_epi32(sum, 6)) - x->sum;
-}
-
-VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS], sum[MOST_ROWS];
-    memset(sum, 0, sizeof sum);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) sum[r] = _mm512_setzero_si512();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
         add_trit5_group(sum, bytes, n, q);
@@ -47,11 +44,11 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
         add_trit5_group(sum, bytes, n, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = fc_ternary_result(trit5_total(sum[r], x), x, w->scales[row + r]);
+    for (int r = 0; r < n; r++) part[r] = _mm512_srai_epi32(sum[r], 6);
 }
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(trit5_rows)
+    FC_FOR_ROWS(trit5_rows, 2, 1)
 }
 
 /* ---- i2_s --------------------------------------------------------------------- */
@@ -68,23 +65,28 @@ VNNI_INLINE void add_two_bit(sums *s, const __m512i *bytes, const int n, const i
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             __m512i digit = _mm512_and_si512(bytes[r], _mm512_set1_epi8((char)(0xc0 >> 2 * k)));
-            s[r].field[k] = _mm512_dpbusd_epi32(s[r].field[k], digit, x);
+            fc_add_products(&s[r].field[k], digit, x);
         }
     }
 }
 
-VNNI_INLINE int32_t two_bit_total(const sums *s) {
-    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[0], 6), _mm512_srai_epi32(s->field[1], 4));
-    __m512i low = _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 2), s->field[3]);
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(high, low));
+VNNI_INLINE sums no_sums(void) {
+    __m512i none = _mm512_setzero_si512();
+    return (sums){{none, none, none, none}};
 }
 
-VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+VNNI_INLINE __m512i two_bit_total(const sums *s) {
+    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[0], 6), _mm512_srai_epi32(s->field[1], 4));
+    return _mm512_add_epi32(high, _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 2), s->field[3]));
+}
+
+VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS];
     sums s[MOST_ROWS];
-    memset(s, 0, sizeof s);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) s[r] = no_sums();
     for (; rows.left >= 64; q += 256) {
         fc_next_vectors(&rows, bytes);
         add_two_bit(s, bytes, n, q);
@@ -94,54 +96,35 @@ VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t r
         add_two_bit(s, bytes, n, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = fc_ternary_result(two_bit_total(&s[r]), x, w->scales[0]);
+    for (int r = 0; r < n; r++) part[r] = two_bit_total(&s[r]);
 }
 
 VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(i2_s_rows)
+    FC_FOR_ROWS(i2_s_rows, 1, 0)
 }
 
-/* ---- a scale a block --------------------------------------------------------
- *
- * One row at a time: the block's own arithmetic keeps the core busy. */
-
-VNNI_INLINE float reduce_lanes(__m512 v) {
-    float lane[FC_LANES];
-    _mm512_storeu_ps(lane, v);
-    return fc_reduce_lanes(lane, FC_LANES);
-}
-
-VNNI_INLINE __m512 add_scaled(__m512 total, __m512i s, float scale) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(s), total);
-}
-
-VNNI_INLINE __m512i load_sums(const int32_t *lane_sum) { return _mm512_load_si512(lane_sum); }
-
-VNNI_INLINE void ask_for_block(const uint8_t *block, int bytes) {
-    FC_UNROLL
-    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
-}
+/* ---- a scale a block -------------------------------------------------------- */
 
 /* The 52 bytes of digits of a tq1_0 block. */
 VNNI_INLINE __m512 add_tq1_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
     __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b), sum = _mm512_setzero_si512();
     add_trit5_group(&sum, &bytes, 1, q);
     /* Each digit came plus one, which is the weight plus two. */
-    sum = _mm512_sub_epi32(_mm512_srai_epi32(sum, 6), _mm512_slli_epi32(load_sums(lane_sum), 1));
-    return add_scaled(total, sum, fc_half(b + FC_TQ1_D) * scale);
+    sum = _mm512_sub_epi32(_mm512_srai_epi32(sum, 6), _mm512_slli_epi32(fc_load_sums(lane_sum), 1));
+    return fc_add_scaled(total, sum, fc_half(b + FC_TQ1_D) * scale);
 }
 
+/* Fields 0 and 2 are summed as they are, 1 and 3 times 4: one shift for two. */
 VNNI_INLINE __m512 add_tq2_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    __m512i bytes = _mm512_loadu_si512(b), field[4];
-    FC_UNROLL
-    for (int k = 0; k < 4; k++) {
-        __m512i digit = _mm512_and_si512(bytes, _mm512_set1_epi8((char)(3 << 2 * k)));
-        field[k] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), digit, _mm512_load_si512(q + 64 * k));
-    }
-    __m512i low = _mm512_add_epi32(field[0], _mm512_srai_epi32(field[1], 2));
-    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(field[2], 4), _mm512_srai_epi32(field[3], 6));
-    __m512i sum = _mm512_sub_epi32(_mm512_add_epi32(low, high), load_sums(lane_sum));
-    return add_scaled(total, sum, fc_half(b + FC_TQ2_D) * scale);
+    const __m512i low = _mm512_set1_epi8(0x03), high = _mm512_set1_epi8(0x0c);
+    __m512i bytes = fc_in_register(_mm512_loadu_si512(b)), upper = _mm512_srli_epi16(bytes, 4);
+    __m512i plain = _mm512_setzero_si512(), fourfold = plain;
+    fc_add_products(&plain, _mm512_and_si512(bytes, low), _mm512_load_si512(q));
+    fc_add_products(&fourfold, _mm512_and_si512(bytes, high), _mm512_load_si512(q + 64));
+    fc_add_products(&plain, _mm512_and_si512(upper, low), _mm512_load_si512(q + 128));
+    fc_add_products(&fourfold, _mm512_and_si512(upper, high), _mm512_load_si512(q + 192));
+    plain = _mm512_sub_epi32(plain, fc_load_sums(lane_sum));
+    return fc_add_scaled(total, _mm512_add_epi32(plain, _mm512_srai_epi32(fourfold, 2)), fc_half(b + FC_TQ2_D) * scale);
 }
 
 /* Products pairwise in 16 bits, 2 * 63 * 127 at most, then scaled and paired again. */
@@ -167,9 +150,9 @@ VNNI_INLINE __m512 add_q4_k(__m512 total, const uint8_t *b, const int8_t *q, con
     }
     /* Minima: each serves two sums of sixteen. */
     __m512i low = _mm512_cvtepu8_epi32(_mm_unpackhi_epi8(sub, sub));
-    low = _mm512_mullo_epi32(low, load_sums(lane_sum));
-    total = add_scaled(total, sum, fc_half(b) * scale);
-    return add_scaled(total, low, -(fc_half(b + 2) * scale));
+    low = _mm512_mullo_epi32(low, fc_load_sums(lane_sum));
+    total = fc_add_scaled(total, sum, fc_half(b) * scale);
+    return fc_add_scaled(total, low, -(fc_half(b + 2) * scale));
 }
 
 /* Scales of 64 columns, one for each 16 of them: four bytes to 32 words. */
@@ -198,27 +181,14 @@ VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, con
         sum = add_products(sum, w1, q + 128 * half + 64, four_scales(scales + 8 * half + 4));
     }
     __m512i offset = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)scales));
-    offset = _mm512_slli_epi32(_mm512_mullo_epi32(offset, load_sums(lane_sum)), 5);
-    return add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
+    offset = _mm512_slli_epi32(_mm512_mullo_epi32(offset, fc_load_sums(lane_sum)), 5);
+    return fc_add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
 }
 
-#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                    \
-    VNNI void fc_gemv_##format##_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,   \
-                                            float *y) {                                                               \
-        for (int64_t row = begin; row < end; row++) {                                                                 \
-            __m512 total = _mm512_setzero_ps();                                                                       \
-            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
-            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
-                ask_for_block(at, block_bytes);                                                                       \
-                total = add_##format(total, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);            \
-            }                                                                                                         \
-            y[row - begin] = reduce_lanes(total);                                                                     \
-        }                                                                                                             \
-    }
-BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
-BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
-BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
-BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+FC_BLOCK_KERNEL(tq1_0, avx512vnni, VNNI, FC_TQ1_BYTES, 320)
+FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, 256)
+FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, 256)
+FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES, 256)
 
 /* Dot products take one side unsigned: weights plus 128, so 128 times the
  * activations come off again. */
@@ -237,7 +207,7 @@ VNNI void fc_gemv_q8_0_avx512vnni(const fc_matrix *w, const fc_activation *x, in
         __m512 total = _mm512_setzero_ps();
         for (int64_t i = 0; i < blocks; i += 2, at += 2 * FC_Q8_BYTES) {
             int two = i + 1 < blocks;
-            ask_for_block(at, 2 * FC_Q8_BYTES);
+            fc_ask_for_block(at, 2 * FC_Q8_BYTES);
             __m256i upper = two ? q8_0_weights(at + FC_Q8_BYTES) : _mm256_setzero_si256();
             __m512i weights = _mm512_inserti64x4(_mm512_castsi256_si512(q8_0_weights(at)), upper, 1);
             __m256 low_scale = _mm256_set1_ps(fc_half(at) * x->scale[i]);
@@ -247,58 +217,137 @@ VNNI void fc_gemv_q8_0_avx512vnni(const fc_matrix *w, const fc_activation *x, in
             __m512i sum = q8_0_products(weights, _mm512_load_si512(x->q + i * FC_Q8_BLOCK));
             total = _mm512_fmadd_ps(_mm512_castpd_ps(scale), _mm512_cvtepi32_ps(sum), total);
         }
-        y[row - begin] = reduce_lanes(total);
+        y[row - begin] = fc_sum_halves(total);
     }
 }
 
 /* ---- floats ------------------------------------------------------------------ */
 
-VNNI_INLINE __m512 floats_of_half(__m256i h) { return _mm512_cvtph_ps(h); }
-
-VNNI_INLINE __m512 floats_of_bf16(__m256i b) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
-}
-
-VNNI_INLINE __mmask16 first_lanes(int64_t n) { return (__mmask16)(n < 1 ? 0 : n > 15 ? 0xffff : (1u << n) - 1); }
-
 /* A vector of floats fills the first-level cache, so several rows share each
  * load of it. Lines are asked for in the order of memory, as in fc_rows. */
-enum { FLOAT_ROWS = 8 };
+typedef struct {
+    const uint8_t *at, *ahead;
+    const float *x;
+    int64_t stride;
+} float_rows;
 
-#define FLOAT_KERNEL(format, convert)                                                                               \
-    VNNI_INLINE void format##_step(__m512 *total, const int n, __mmask16 some, const uint8_t *at, int64_t stride,   \
-                                   const float *x) {                                                                \
-        __m512 v = _mm512_maskz_loadu_ps(some, x);                                                                  \
-        FC_UNROLL                                                                                                   \
-        for (int r = 0; r < n; r++)                                                                                 \
-            total[r] = _mm512_fmadd_ps(convert(_mm256_maskz_loadu_epi16(some, at + r * stride)), v, total[r]);      \
-    }                                                                                                               \
-    VNNI_INLINE void format##_rows(const fc_matrix *w, const fc_activation *a, int64_t row, const int n, float *y) { \
-        const uint8_t *at = w->data + row * w->row_bytes, *ahead = at + FC_PREFETCH_AHEAD;                          \
-        const float *x = a->f;                                                                                      \
-        int64_t left = w->cols, stride = w->row_bytes;                                                              \
-        __m512 even[FLOAT_ROWS], odd[FLOAT_ROWS];                                                                   \
-        memset(even, 0, sizeof even);                                                                               \
-        memset(odd, 0, sizeof odd);                                                                                 \
-        for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, at += 64, x += FC_FLOAT_LANES) {                     \
-            FC_UNROLL                                                                                               \
-            for (int r = 0; r < n; r++, ahead += 64) FC_PREFETCH(ahead);                                            \
-            format##_step(even, n, 0xffff, at, stride, x);                                                          \
-            format##_step(odd, n, 0xffff, at + 32, stride, x + 16);                                                 \
-        }                                                                                                           \
-        format##_step(even, n, first_lanes(left), at, stride, x);                                                   \
-        format##_step(odd, n, first_lanes(left - 16), at + 32, stride, x + 16);                                     \
-        FC_UNROLL                                                                                                   \
-        for (int r = 0; r < n; r++) y[r] = reduce_lanes(_mm512_add_ps(even[r], odd[r]));                            \
-    }                                                                                                               \
+VNNI_INLINE float_rows float_rows_at(const fc_matrix *w, const fc_activation *x, int64_t row) {
+    const uint8_t *at = w->data + row * w->row_bytes;
+    return (float_rows){at, at + FC_PREFETCH_AHEAD, x->f, w->row_bytes};
+}
+
+VNNI_INLINE void next_floats(float_rows *rows, const int n) {
+    FC_UNROLL
+    for (int r = 0; r < n; r++, rows->ahead += 64) FC_PREFETCH(rows->ahead);
+    rows->at += 64;
+    rows->x += FC_FLOAT_LANES;
+}
+
+VNNI_INLINE __mmask32 first_lanes(int64_t n) { return ((uint32_t)1 << n) - 1; }
+
+/* Halves are widened eight at a time: on Zen 4 sixteen at once take 1.33
+ * cycles, eight from memory take 0.5. */
+enum { F16_ROWS = 4 };
+
+typedef struct {
+    __m256 quarter[4];
+} f16_total;
+
+VNNI_INLINE void f16_step(f16_total *total, const int n, const uint8_t *at, int64_t stride, const float *x) {
+    FC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        __m256 v = _mm256_loadu_ps(x + 8 * i);
+        FC_UNROLL
+        for (int r = 0; r < n; r++) {
+            __m256 w = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(at + r * stride + 16 * i)));
+            total[r].quarter[i] = _mm256_fmadd_ps(w, v, total[r].quarter[i]);
+        }
+    }
+}
+
+/* The last 1 to 31 columns: a lane past them keeps what it has. */
+VNNI_INLINE void f16_tail(f16_total *total, const int n, int64_t left, const float_rows *rows) {
+    __mmask32 some = first_lanes(left);
+    uint8_t halves[F16_ROWS][64];
+    float x[FC_FLOAT_LANES];
+    _mm512_storeu_ps(x, _mm512_maskz_loadu_ps((__mmask16)some, rows->x));
+    _mm512_storeu_ps(x + 16, _mm512_maskz_loadu_ps((__mmask16)(some >> 16), rows->x + 16));
+    for (int r = 0; r < n; r++)
+        _mm512_storeu_si512(halves[r], _mm512_maskz_loadu_epi16(some, rows->at + r * rows->stride));
+    f16_step(total, n, halves[0], 64, x);
+}
+
+VNNI_INLINE void f16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+    float_rows rows = float_rows_at(w, x, row);
+    f16_total total[F16_ROWS];
+    int64_t left = w->cols;
+    FC_UNROLL
+    for (int r = 0; r < n; r++) memset(&total[r], 0, sizeof total[r]);
+    for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, next_floats(&rows, n))
+        f16_step(total, n, rows.at, rows.stride, rows.x);
+    if (left) f16_tail(total, n, left, &rows);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) {
+        __m256 low = _mm256_add_ps(total[r].quarter[0], total[r].quarter[2]);
+        __m256 high = _mm256_add_ps(total[r].quarter[1], total[r].quarter[3]);
+        __m512d both = _mm512_castpd256_pd512(_mm256_castps_pd(low));
+        y[r] = fc_sum_halves(_mm512_castpd_ps(_mm512_insertf64x4(both, _mm256_castps_pd(high), 1)));
+    }
+}
+
+/* A bf16 is the upper half of a float: of two in a word the upper one needs a
+ * mask and the lower one a shift. So even and odd columns are summed apart. */
+enum { BF16_ROWS = 8 };
+
+typedef struct {
+    __m512 even, odd;
+} bf16_total;
+
+VNNI_INLINE void bf16_step(bf16_total *total, const int n, __mmask32 some, const uint8_t *at, int64_t stride,
+                           const float *x) {
+    const __m512i evens = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    __m512 low = _mm512_maskz_loadu_ps((__mmask16)some, x), high = _mm512_maskz_loadu_ps((__mmask16)(some >> 16), x + 16);
+    __m512 even = _mm512_permutex2var_ps(low, evens, high);
+    __m512 odd = _mm512_permutex2var_ps(low, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), high);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) {
+        __m512i pairs = fc_in_register(_mm512_maskz_loadu_epi16(some, at + r * stride));
+        __m512i upper = _mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000));
+        total[r].even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)), even, total[r].even);
+        total[r].odd = _mm512_fmadd_ps(_mm512_castsi512_ps(upper), odd, total[r].odd);
+    }
+}
+
+/* Back to the order of columns, and then as ever. */
+VNNI_INLINE float bf16_sum(const bf16_total *t) {
+    const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512 low = _mm512_permutex2var_ps(t->even, first, t->odd);
+    __m512 high = _mm512_permutex2var_ps(t->even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), t->odd);
+    return fc_sum_halves(_mm512_add_ps(low, high));
+}
+
+VNNI_INLINE void bf16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
+    float_rows rows = float_rows_at(w, x, row);
+    bf16_total total[BF16_ROWS];
+    int64_t left = w->cols;
+    FC_UNROLL
+    for (int r = 0; r < n; r++) total[r] = (bf16_total){_mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, next_floats(&rows, n))
+        bf16_step(total, n, 0xffffffff, rows.at, rows.stride, rows.x);
+    if (left) bf16_step(total, n, first_lanes(left), rows.at, rows.stride, rows.x);
+    FC_UNROLL
+    for (int r = 0; r < n; r++) y[r] = bf16_sum(&total[r]);
+}
+
+#define FLOAT_KERNEL(format, most_rows)                                                                             \
     VNNI void fc_gemv_##format##_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, \
                                             float *y) {                                                             \
         int64_t row = begin;                                                                                        \
-        for (; row + FLOAT_ROWS <= end; row += FLOAT_ROWS) format##_rows(w, x, row, FLOAT_ROWS, y + (row - begin)); \
+        for (; row + most_rows <= end; row += most_rows) format##_rows(w, x, row, most_rows, y + (row - begin));    \
         for (; row < end; row++) format##_rows(w, x, row, 1, y + (row - begin));                                    \
     }
-FLOAT_KERNEL(f16, floats_of_half)
-FLOAT_KERNEL(bf16, floats_of_bf16)
+FLOAT_KERNEL(f16, F16_ROWS)
+FLOAT_KERNEL(bf16, BF16_ROWS)
 
 /* ---- attention ----------------------------------------------------------------- */
 
