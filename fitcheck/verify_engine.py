@@ -7,7 +7,8 @@ from statistics import median
 from typing import Literal
 
 from fitcheck.bench.engine_run import Progress, Reads, Round, run_rounds
-from fitcheck.bench.statistics import ratios
+from fitcheck.bench.environment import environment
+from fitcheck.bench.statistics import doubt, ratios
 from fitcheck.errors import BadInput
 from fitcheck.expectation import bytes_per_token, predicted, prefill_speed
 from fitcheck.schema.calibration import Shape
@@ -87,6 +88,8 @@ class EngineCheck:
         reads = [check.turn.read_bytes_per_s for check in checks]
         expected = [check.expected for check in checks]
         measured = [check.measured for check in checks]
+        shares = ratios([read * speed for speed in measured], reads)
+        why = doubt(shares, reads)
         return Verification(
             model=self.shape.model.name,
             format=self.shape.format,
@@ -101,11 +104,16 @@ class EngineCheck:
             error=median(ratios(expected, measured)) - 1,
             resident_bytes=max(check.turn.output.resident_bytes for check in checks),
             read_bandwidth_bytes_per_s=median(reads),
-            share_of_read_bandwidth=median(ratios([read * speed for speed in measured], reads)),
+            share_of_read_bandwidth=median(shares),
             bytes_per_token=read,
             basis="measured",
             raw=tuple(1 / speed for check in checks for speed in check.test("decoded").tokens_per_s),
             raw_read=tuple(reads),
+            stable=why is None,
+            unstable_why=why,
+            energy_joules_per_token=None,
+            energy_source="not measured with another program's run",
+            environment=environment(self.machine, self._engine.pages),
             engine=self._engine.name,
             engine_build=decode.build,
             engine_flags=tuple(command[1:]),
