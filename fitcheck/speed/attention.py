@@ -3,7 +3,7 @@
 from functools import lru_cache
 from math import ceil
 
-from fitcheck.schema.model import Attention, LatentAttention, Model
+from fitcheck.schema.model import Attention, CompressedAttention, LatentAttention, Model
 
 
 @lru_cache(maxsize=4096)
@@ -14,12 +14,15 @@ def products(model: Model, depth: int, padding: int = 1, layers: range | None = 
     from the start. A windowed layer sees no further than its window.
     """
     asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
-    return sum(_cells(layer.mixer, depth, padding) * _width(layer.mixer) for layer in asked)
+    mixers = (mixer for layer in asked for mixer in (layer.mixer, layer.beside))
+    return sum(_cells(mixer, depth, padding) * _width(mixer) for mixer in mixers)
 
 
 def _cells(mixer: object, depth: int, padding: int) -> int:
-    window = mixer.window if isinstance(mixer, Attention) else None
+    window = mixer.window if isinstance(mixer, Attention | CompressedAttention) else None
     seen = depth if window is None else min(depth, window)
+    if isinstance(mixer, CompressedAttention) and mixer.ratio:
+        seen += depth // mixer.ratio
     return padding * ceil((seen + (padding > 1)) / padding)
 
 
@@ -27,6 +30,10 @@ def _width(mixer: object) -> int:
     """Products with one cell: every query head meets its group's key and value."""
     if isinstance(mixer, Attention):
         return mixer.heads * (mixer.head_dim + (mixer.value_dim or mixer.head_dim))
+    if isinstance(mixer, CompressedAttention):
+        return mixer.heads * 2 * mixer.head_dim
+    if isinstance(mixer, LatentAttention) and mixer.expanded:
+        return mixer.heads * (mixer.nope_head_dim + mixer.rope_head_dim + mixer.value_dim)
     if isinstance(mixer, LatentAttention):  # the compressed row is both key and value
         return mixer.heads * (2 * mixer.kv_lora_rank + mixer.rope_head_dim)
     return 0

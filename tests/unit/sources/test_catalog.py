@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
-from fitcheck.schema.model import Attention, Experts, FeedForward, Mamba2
+from fitcheck.schema.model import Attention, Experts, FeedForward, Indexer, Layer, Mamba2
 from fitcheck.sources import catalog
 from fitcheck.sources.catalog import expand, load_model, model_from_table
 
 ATTENTION = {"heads": 4, "kv_heads": 2, "head_dim": 8}
+MAMBA2 = {"heads": 2, "head_dim": 8, "state_size": 4, "groups": 1, "conv_kernel": 4}
 
 
 def table(**more: object) -> dict[str, object]:
@@ -79,7 +80,7 @@ def test_mixers_and_ffns_vary_apart() -> None:
 
 
 def test_blocks_hold_one_part_each() -> None:
-    mamba = {"heads": 2, "head_dim": 8, "state_size": 4, "groups": 1, "conv_kernel": 4}
+    mamba = dict(MAMBA2)
     given = table(blocks="MFMA", mamba2={"M": mamba}, attention={"A": ATTENTION}, ffn={"F": {"size": 64}})
     layers = model_from_table("m", given).layers
     assert [type(layer.mixer) for layer in layers] == [Mamba2, type(None), Mamba2, Attention]
@@ -89,6 +90,24 @@ def test_blocks_hold_one_part_each() -> None:
 def test_dense_and_experts_side_by_side() -> None:
     given = table(experts={"count": 8, "active": 2, "size": 16})
     assert [type(ffn) for ffn in model_from_table("m", given).layers[0].ffns] == [FeedForward, Experts]
+
+
+def test_two_mixers_of_a_letter_run_beside_each_other() -> None:
+    given = table(mixers="(H)", attention={"H": ATTENTION}, mamba2={"H": MAMBA2})
+    layer = model_from_table("m", given).layers[0]
+    assert (type(layer.mixer), type(layer.beside)) == (Attention, Mamba2)
+
+
+def test_an_indexer_is_a_part_of_its_mixer() -> None:
+    given = table(attention=ATTENTION | {"indexer": {"heads": 4, "head_dim": 16}})
+    assert model_from_table("m", given).layers[0].mixer == Attention(4, 2, 8, indexer=Indexer(4, 16))
+
+
+def test_prediction_layers_may_be_of_a_kind_of_their_own() -> None:
+    varied = {"attention": ATTENTION | {"W": {"window": 16}, "F": {}}, "ffn": {"D": {"size": 64}}}
+    model = model_from_table("m", table(mixers="(F)", ffns="(D)", prediction="WD", nextn_layers=1, **varied))
+    assert model.prediction == Layer(Attention(4, 2, 8, window=16), (FeedForward(64),))
+    assert model.prediction not in model.layers
 
 
 @pytest.mark.parametrize(
