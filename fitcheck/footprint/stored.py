@@ -1,6 +1,7 @@
 """Weights as they are stored: in a format worked out from the shape, or in a file that was read."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import weights_bytes
@@ -26,6 +27,7 @@ class Stored(NamedTuple):
     file: FileWeights | None = None
 
 
+@lru_cache(maxsize=16384)  # all models of the catalogue in all formats: the next machine asks again
 def stored_as(model: Model, format_name: str) -> Stored:
     """A model in a format. Raises UnknownName."""
     form = find_format(format_name)
