@@ -74,8 +74,10 @@ def _on_devices(answer: Explanation, model: Model, request: Request, options: di
     from fitcheck.planner import plan  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
 
-    asked = replace(request, formats=(answer.format,))
-    (row,) = plan(model, machine_from(options), asked, load_engines()).plans
+    machine, asked = machine_from(options), replace(request, formats=(answer.format,))
+    if machine.ram_bytes is None and not machine.gpus:
+        return answer
+    (row,) = plan(model, machine, asked, load_engines()).plans
     return replace(
         answer,
         memory=row.memory,

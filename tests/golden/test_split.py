@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from fitcheck.budget import Pool
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.layers import by_layer
+from fitcheck.footprint.layers import by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Choices
 from fitcheck.footprint.offload import card_buffer, host_buffer
 from fitcheck.footprint.repack import repacked_bytes
+from fitcheck.footprint.residence import Residence
+from fitcheck.placement import spread_over
+from fitcheck.schema.model import Model
+from fitcheck.schema.weights import FileWeights, WeightGroup
 from fitcheck.sources.catalog import load_model
 
 MIB = 1 << 20
@@ -102,3 +107,43 @@ def test_phi_4_mini_takes_both_copies() -> None:
     beside = 2.7e9 - weights_bytes(model, "Q4_K_S")
     both = weights_bytes(model, "Q4_0") + repacked_bytes(model, "Q4_0", ("avx2",))
     assert both + beside == pytest.approx(4.3e9, rel=0.05)
+
+
+def test_what_fit_params_projects_for_an_rtx_4090() -> None:
+    """tools/fit-params/README.md: Qwen3-30B-A3B in F16 at 40960 tokens, "projected to use 61807 MiB"."""
+    model = load_model("qwen3-30b-a3b")
+    weights = by_layer(model, "F16")
+    home = Residence(model, weights, 40960, Choices("f16", 1, 512, "auto"))
+    spread = spread_over((Pool("an RTX 4090", "gpu", 24 << 30, 0),), weights.layers, weights.layers, 0)
+    assert home.card_bytes(spread, 0) / MIB == pytest.approx(61807, rel=0.002)
+
+
+# Layers of a file whose ffn_down and attn_v are Q6_K in the first half of 16 and
+# Q4_K after it, as llama.cpp b11434 placed them: MiB on each card.
+@pytest.mark.parametrize(
+    ("gpu_layers", "cards"), [(13, (614.71,)), (17, (328.83, 433.98))], ids=("one card", "two cards")
+)
+def test_layers_lie_where_llama_cpp_puts_them(gpu_layers: int, cards: tuple[float, ...]) -> None:
+    model = load_model("llama-3.2-1b")
+    weights = by_layer_of_file(model, _half_better(model))
+    pools = tuple(Pool(str(size), "gpu", 24 << 30, 0) for size in cards)
+    home = Residence(model, weights, 4096, Choices("f16", 1, 512, "on"))
+    spread = spread_over(pools, 17, gpu_layers, 0)
+    placed = [home.card_weights(spread, number) / MIB for number in range(len(cards))]
+    assert placed == pytest.approx(cards, abs=0.01)
+
+
+def _half_better(model: Model) -> FileWeights:
+    """The file's own figures: eight layers of either kind, a tied table in Q6_K."""
+    hidden, ffn, kv, norms = 2048, 8192, 512, 2 * 2048 * 4
+    common = (2 * hidden * hidden + hidden * kv + 2 * hidden * ffn) * 144 // 256 + norms
+    better, usual = ((hidden * ffn + hidden * kv) * size // 256 for size in (210, 144))
+    layers = ((common + better, 0),) * 8 + ((common + usual, 0),) * 8
+    table, outside = 128256 * hidden * 210 // 256, hidden * 4 + 32 * 4
+    inside = sum(size for size, _ in layers)
+    groups = (
+        WeightGroup("Q6_K", "embedding", 1, 128256 * hidden, table, 128256 * hidden, table),
+        WeightGroup("Q4_K", "ffn", 112, 1, inside + outside, 1, inside + outside),
+    )
+    whole = table + inside + outside
+    return FileWeights("Q4_K", groups, whole, whole, layers=layers)

@@ -48,9 +48,9 @@ def test_one_part_is_the_device_itself():
 
 @pytest.mark.parametrize("depth", [0, 4096])
 def test_half_the_layers_take_half_the_time_of_each(depth):
-    """Q4_K_M's better layers and the output weigh a little; handing over is in it."""
+    """But for the output, a twelfth of the weights, which the card has to itself."""
     seconds = [1 / whole(engine, depth).expected for engine in (CPU, GPU)]
-    assert 1 / split(16, depth).expected == pytest.approx(sum(seconds) / 2, rel=0.06)
+    assert 1 / split(16, depth).expected == pytest.approx(sum(seconds) / 2, rel=0.1)
 
 
 def test_a_handover_costs_what_it_says():
