@@ -1,10 +1,11 @@
 """A prediction set beside a run of packed kernels in the very shape of the model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import median
 
-from fitcheck.bench.decode import Progress, run_decode
+from fitcheck.bench.decode import DecodeRun, Progress, run_decode
 from fitcheck.bench.energy import Meter, NoMeter, find_meter
 from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import cached_rate
@@ -57,64 +58,91 @@ def verify(
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
     threads = request.threads or machine.threads or 1
-    request = replace(request, threads=threads)
-    surroundings = environment(machine, "huge")
-    meter = find_meter()
-    rates = _rates(whole)
-    run = run_decode(
-        shape,
-        threads,
-        request.depth,
-        budget_s,
-        progress=progress,
-        meter=None if isinstance(meter, NoMeter) else meter,
-    )
-    share_run = len(shape.layers) / len(whole.layers)
-    steps = [step.layers_s / share_run + step.output_s for step in run.steps]
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
-    here = replace(machine, overrides=(), kernel_rates=rates)
-    groups = read_groups(model, name)
-    machines = [_reading(here, own, threads, rate) for rate in run.read_bytes_per_s]
-    predicted = _predictions(model, groups, machines, own, request)
-    measured = [1 / step for step in steps]
-    bytes_per_token = sum(group.bytes for group in groups) + kv_read_bytes(model, request.depth)
-    shares = ratios([bytes_per_token / s for s in steps], run.read_bytes_per_s)
-    why = doubt(shares, run.read_bytes_per_s)
-    joules, source = _energy(run.joules_per_step, meter, share_run)
-    return Verification(
-        model=model.name,
-        format=name,
-        context=context,
-        depth=request.depth,
-        threads=threads,
-        isa=kernel_isa(whole.layers[0].query.type),
-        layers_run=len(shape.layers),
-        layers_total=len(whole.layers),
-        predicted_tokens_per_s=median(predicted),
-        measured_tokens_per_s=median(measured),
-        error=median(ratios(predicted, measured)) - 1,
-        resident_bytes=run.resident_bytes,
-        read_bandwidth_bytes_per_s=median(run.read_bytes_per_s),
-        share_of_read_bandwidth=median(shares),
-        bytes_per_token=bytes_per_token,
-        basis="measured",
-        raw=tuple(steps),
-        raw_read=run.read_bytes_per_s,
-        stable=why is None,
-        unstable_why=why,
-        energy_joules_per_token=joules,
-        energy_source=source,
-        environment=surroundings,
-    )
+    surroundings = environment(machine, own.pages)
+    here = replace(machine, overrides=(), kernel_rates=_rates(whole))
+    meter = find_meter()
+    found = None if isinstance(meter, NoMeter) else meter
+    run = run_decode(shape, threads, request.depth, budget_s, progress=progress, meter=found)
+    asked = replace(request, threads=threads, context=context)
+    return _Outcome(model, name, asked, whole, shape, here, own, run).verification(surroundings, meter)
 
 
-def _predictions(
-    model: Model, groups: Sequence[ReadGroup], machines: Sequence[Machine], own: Engine, asked: Request
-) -> list[float]:
-    """Tokens a second on each machine, without the vectors that no kernel multiplies by."""
-    multiplied = [group for group in groups if _has_kernel(group)]
-    decoders = (Decoder(model, multiplied, machine, own, asked) for machine in machines)
-    return [decoder.at(asked.depth).tokens_per_s.expected for decoder in decoders]
+@dataclass(frozen=True)
+class _Outcome:
+    """What ran, and what it is compared with."""
+
+    model: Model
+    format: str
+    request: Request  # with its threads and its context
+    whole: DecodeShape
+    shape: DecodeShape  # the layers that ran
+    machine: Machine
+    own: Engine
+    run: DecodeRun
+
+    def verification(self, surroundings: dict[str, str], meter: Meter | NoMeter) -> Verification:
+        """Medians over the rounds; every round's error is against its own prediction."""
+        steps, reads = self._steps, self.run.read_bytes_per_s
+        measured, predicted = [1 / step for step in steps], self._predictions()
+        bytes_per_token = sum(group.bytes for group in self._groups) + self._cache_bytes
+        shares = ratios([bytes_per_token / step for step in steps], reads)
+        why = doubt(shares, reads)
+        joules, source = _energy(self.run.joules_per_step, meter, self._share_run)
+        return Verification(
+            model=self.model.name,
+            format=self.format,
+            context=self.request.context or 0,
+            depth=self.request.depth,
+            threads=self.request.threads or 1,
+            isa=kernel_isa(self.whole.layers[0].query.type),
+            layers_run=len(self.shape.layers),
+            layers_total=len(self.whole.layers),
+            predicted_tokens_per_s=median(predicted),
+            measured_tokens_per_s=median(measured),
+            error=median(ratios(predicted, measured)) - 1,
+            resident_bytes=self.run.resident_bytes,
+            read_bandwidth_bytes_per_s=median(reads),
+            share_of_read_bandwidth=median(shares),
+            bytes_per_token=bytes_per_token,
+            basis="measured",
+            raw=tuple(steps),
+            raw_read=reads,
+            stable=why is None,
+            unstable_why=why,
+            energy_joules_per_token=joules,
+            energy_source=source,
+            environment=surroundings,
+        )
+
+    @property
+    def _share_run(self) -> float:
+        return len(self.shape.layers) / len(self.whole.layers)
+
+    @property
+    def _steps(self) -> list[float]:
+        """Seconds of a token through all layers, those that ran standing for the rest."""
+        return [step.layers_s / self._share_run + step.output_s for step in self.run.steps]
+
+    @cached_property
+    def _groups(self) -> tuple[ReadGroup, ...]:
+        return read_groups(self.model, self.format)
+
+    @property
+    def _cache_bytes(self) -> int:
+        return kv_read_bytes(self.model, self.request.depth)
+
+    def _predictions(self) -> list[float]:
+        """Tokens a second by each round's reads, without the vectors that no kernel multiplies by."""
+        multiplied = [group for group in self._groups if _has_kernel(group)]
+        machines = (self._reading(rate) for rate in self.run.read_bytes_per_s)
+        decoders = (Decoder(self.model, multiplied, machine, self.own, self.request) for machine in machines)
+        return [decoder.at(self.request.depth).tokens_per_s.expected for decoder in decoders]
+
+    def _reading(self, bytes_per_s: float) -> Machine:
+        """The machine with the bandwidth of one round, and no other."""
+        rows = (ReadBandwidth(self.request.threads or 1, self.own.pages, bytes_per_s),)
+        return replace(self.machine, read_bandwidth=rows, peak_bandwidth_bytes_per_s=None)
 
 
 def _energy(joules: float | None, meter: Meter | NoMeter, share_run: float) -> tuple[float | None, str]:
@@ -166,12 +194,6 @@ def _rates(shape: DecodeShape) -> tuple[KernelRate, ...]:
         KernelRate(name, kernel_isa(name), sum(w for w, _ in parts) / sum(s for _, s in parts), "measured")
         for name, parts in work.items()
     )
-
-
-def _reading(machine: Machine, own: Engine, threads: int, bytes_per_s: float) -> Machine:
-    """The machine with the bandwidth of one round, and no other."""
-    rows = (ReadBandwidth(threads, own.pages, bytes_per_s),)
-    return replace(machine, read_bandwidth=rows, peak_bandwidth_bytes_per_s=None)
 
 
 def _has_kernel(group: ReadGroup) -> bool:
