@@ -53,16 +53,24 @@ class _Batch(NamedTuple):
     def tokens(self) -> int:
         return -(-min(self.context, self.ubatch) // self.slots) * self.slots
 
+    def cells(self, size: Size) -> int:
+        """Of the cache it grows with, all slots together."""
+        compressed = size.ratio > 1
+        kept = [Cache(0, 0, ratio=size.ratio)] if compressed else []
+        if size.window is not None or not compressed:
+            kept.append(Cache(0, 0, window=size.window))
+        return sum(cells(one, self.context, self.slots, self.ubatch, self.unified) for one in kept)
+
     def bytes(self, size: Size) -> int:
         """Of a tensor of the graph."""
         if size.output:
             wanted = self.tokens if self.outputs is None else min(self.tokens, self.outputs)
             return size.width * wanted * size.output
-        kept = 0
-        if size.score or size.cell:
-            kept = cells(Cache(0, 0, window=size.window), self.context, self.slots, self.ubatch, self.unified)
-        each = size.token + size.score * (kept if self.unified else kept // self.slots)
-        return size.width * (self.tokens * each + size.fixed + size.cell * kept + size.sequence * self.slots)
+        kept = self.cells(size) if size.score or size.cell else 0
+        seen = kept if self.unified else kept // self.slots
+        each = size.token + size.score * (min(seen, size.most) if size.most else seen)
+        states = size.sequence * self.slots + size.spare * (self.slots - 1 if self.unified else 0)
+        return size.width * (self.tokens * each + size.fixed + size.cell * kept + states)
 
 
 def compute_bytes(

@@ -11,24 +11,28 @@ from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, Tape
 from fitcheck.footprint.mechanisms import Cache, describe
-from fitcheck.footprint.schedules import run
-from fitcheck.schema.model import (
-    GatedDeltaNet,
-    Layer,
-    Model,
-)
+from fitcheck.footprint.residuals import residual
+from fitcheck.footprint.schedules import project, run
+from fitcheck.footprint.schedules.attention import CHOSEN
+from fitcheck.schema.model import ChannelMix, CompressedAttention, GatedDeltaNet, LatentAttention, Layer, Model
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
 _LAYER_NORM = frozenset({"command-r", "cohere2"})
 # Rows of wanted outputs are picked after the last norm, not in the last layer.
-_PICKED_LATE = frozenset({"gemma4", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"})
-# Norms only after attention and feed-forward, none before.
-_NORMED_AFTER = frozenset({"olmo2", "exaone4"})
+_PICKED_LATE = frozenset(
+    {"gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
+)
+# Parts that run side by side: the first one's product comes before the second, not after it.
+_PROJECTED_FIRST = frozenset({"phi2"})
+# A gate's activation is made of several operations, the first of which needs a tensor of its own.
+_ACTIVATED_APART = frozenset({"kimi-k3"})
+# Both parts read the same rows, each by a norm of its own.
+_PARALLEL = frozenset({"falcon"})
 # The sum of a residual and a part is kept in the residual's place.
 _IN_RESIDUAL = frozenset({"jamba", "lfm2", "lfm2moe"})
 _FED_IN_RESIDUAL = _IN_RESIDUAL | {"phi3"}
 # Attention without rotary positions: everywhere, or where it has no window.
-_UNROTATED = frozenset({"jamba", "nemotron_h", "nemotron_h_moe"})
+_UNROTATED = frozenset({"jamba", "kimi-k3", "kimi-linear", "nemotron_h", "nemotron_h_moe"})
 _ROTATED_IN_WINDOWS = frozenset({"cohere2"})
 
 
@@ -67,19 +71,25 @@ class _Builder:
         self.model = model
         self.hidden = model.hidden_size
         self.tape = Tape(flash, quantized)
-        self.layers = _standing_for_all(model.layers)
+        self.tape.activates_apart = model.architecture in _ACTIVATED_APART
+        self.residual = residual(model, self.tape)
+        self.layers = model.layers if model.residual_scores else _standing_for_all(model.layers)
         self.inputs: dict[int | None, tuple[int, ...]] = {}
 
     def build(self) -> None:
-        rows = self._embed()
+        rows = self.residual.begin(self._embed())
         slices = self._slices_looked_up()
         for number, layer in enumerate(self.layers):
-            rows = self._layer(layer, rows, last=number == len(self.layers) - 1)
+            rows = self._layer(layer, rows, number)
             if slices is not None:
                 slices = self._slice(slices) if number else self._slice(self._slices_mixed(slices))
         if slices is not None:
             self.tape.drop(slices)
         tape, model = self.tape, self.model
+        for kept in (tape.first_value, tape.chosen):
+            if kept is not None:
+                tape.drop(kept)
+        rows = self.residual.end(rows)
         if model.architecture in _LAYER_NORM:
             rows = self._replace(rows, self.hidden)
         if model.architecture in _PICKED_LATE:
@@ -94,7 +104,7 @@ class _Builder:
     def _pick(self, *tensors: int) -> list[int]:
         """The rows whose outputs are wanted, in tensors of their own; no others go on."""
         self.tape.picked = True
-        picked = [self._replace(rows, self.hidden) for rows in tensors]
+        picked = [self._picked(rows) for rows in tensors]
         self.tape.drop(self.wanted)
         return picked
 
@@ -106,6 +116,9 @@ class _Builder:
         tape, hidden = self.tape, self.hidden
         tokens = tape.take(1)
         tape.take(hidden)
+        if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
+            self._cache_inputs()
+            return self._replace(tokens, hidden)
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
         self._cache_inputs()
@@ -155,68 +168,126 @@ class _Builder:
                 inputs += [tape.take(fixed=size * size, uses=uses) for size in sizes if size]
             inputs.append(tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=uses))
             self.inputs[window] = (position, *inputs)
+        self._chosen_inputs()
 
-    def _layer(self, layer: Layer, rows: int, *, last: bool) -> int:
-        if layer.mixer is not None and layer.ffns and layer.norms == 1:
+    def _chosen_inputs(self) -> None:
+        """What layers that choose among cells need besides: masks of their caches, and a blank one for each."""
+        tape, width = self.tape, 2 if self.tape.flash else 4
+        ratios = {getattr(layer.mixer, "ratio", None) or 1 for layer in self.layers if _indexer(layer)}
+        for ratio in ratios:
+            tape.take(score=1, ratio=ratio, width=width)
+        others = {layer.mixer.ratio for layer in self.layers if isinstance(layer.mixer, CompressedAttention)}
+        for ratio in sorted(ratio for ratio in others if ratio):
+            tape.take(score=1, ratio=ratio, width=width)
+        self._blanks()
+
+    def _blanks(self) -> None:
+        """One for each layer that looks at chosen cells, its own choice or an earlier layer's."""
+        tape = self.tape
+        asking = [layer for layer in self.model.layers if _indexer(layer)]
+        if not asking or not isinstance(asking[0].mixer, (LatentAttention, CompressedAttention)):
+            return
+        tape.shares = isinstance(asking[0].mixer, LatentAttention) and len(asking) < len(self.model.layers)
+        ratio = getattr(asking[0].mixer, "ratio", None) or 1
+        halved = tape.flash and isinstance(asking[0].mixer, CompressedAttention)
+        for _ in self.model.layers if tape.shares else asking:
+            tape.blanks.append(tape.take(score=1, ratio=ratio, most=CHOSEN, width=2 if halved else 4))
+        tape.take(fixed=128 * 128)
+
+    def _layer(self, layer: Layer, rows: int, number: int) -> int:
+        last = number == len(self.layers) - 1
+        if last:  # layers that others stand for are done with theirs
+            self.tape.drop(*self.tape.blanks[:-1])
+            del self.tape.blanks[:-1]
+        self.tape.picks = last and isinstance(layer.ffns[0] if layer.ffns else None, ChannelMix)
+        if layer.mixer is not None and layer.ffns and (layer.norms == 1 or self.model.architecture in _PARALLEL):
             return self._parallel(layer, rows, last=last)
         tape = self.tape
         if layer.mixer is not None:
-            mixed = self._mix(layer, self._norm(rows))
-            if last and self.model.architecture not in _PICKED_LATE:
+            source = self.residual.enter(rows)
+            self.residual.bank(number, rows)
+            mixed = self._mix(layer, rows, source)
+            if last and not tape.picks and not self._picked_late:
                 mixed, rows = self._pick(mixed, rows)
             in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
-            rows = self._add(mixed, rows, in_residual)
+            rows = self.residual.leave(mixed, rows, in_residual)
         if layer.ffns:
-            source = self._norm(rows)
+            source = self.residual.enter(rows)
             for _ in layer.ffns[1:]:
                 tape.keep(source)
             outputs = [run(part, tape, self.hidden, source) for part in layer.ffns]
             tape.drop(*outputs[1:])
-            rows = self._add(outputs[0], rows, self.model.architecture in _FED_IN_RESIDUAL)
+            if tape.picks:
+                (rows,) = self._pick(rows)
+            rows = self.residual.leave(outputs[0], rows, self.model.architecture in _FED_IN_RESIDUAL)
         return rows
 
-    def _mix(self, layer: Layer, source: int) -> int:
+    @property
+    def _picked_late(self) -> bool:
+        return self.model.architecture in _PICKED_LATE or self.model.hyper_connections > 0
+
+    def _mix(self, layer: Layer, rows: int, source: int) -> int:
         """The mixer; the inputs of its cache go with the last layer that reads them."""
-        cache = _cache(layer, self.hidden)
-        self.tape.rotates = self.model.architecture not in _UNROTATED and not (
+        tape, cache = self.tape, _cache(layer, self.hidden)
+        tape.rotates = self.model.architecture not in _UNROTATED and not (
             self.model.architecture in _ROTATED_IN_WINDOWS and cache is not None and cache.window is None
         )
-        if layer.beside is not None:
-            self.tape.keep(source)
-        mixed = run(layer.mixer, self.tape, self.hidden, source)
-        if layer.beside is not None:
-            mixed = self._add(run(layer.beside, self.tape, self.hidden, source), mixed, in_residual=False)
+        if layer.beside is None:
+            mixed = run(layer.mixer, tape, self.hidden, source)
+        else:
+            mixed = self._side_by_side(layer, rows, source)
         if cache is not None:
-            self.tape.drop(*self.inputs[cache.window])
+            tape.drop(*self.inputs[cache.window])
         return mixed
 
-    def _norm(self, rows: int) -> int:
-        if self.model.architecture in _NORMED_AFTER:
-            return self.tape.keep(rows)
-        return self.tape.take(self.hidden)
-
-    def _add(self, part: int, rows: int, in_residual: bool) -> int:
-        """The sum takes the place of one of the two."""
-        kept, gone = (rows, part) if in_residual else (part, rows)
-        self.tape.drop(gone)
-        return kept
+    def _side_by_side(self, layer: Layer, rows: int, source: int) -> int:
+        """Attention up to its values, then the other mixer, which reads the rows through a norm of its own."""
+        tape = self.tape
+        tape.projects = False
+        tape.beside = run(layer.mixer, tape, self.hidden, source)
+        tape.projects = True
+        other = run(layer.beside, tape, self.hidden, self.residual.enter(rows))
+        mixed, tape.beside = tape.beside, None
+        tape.drop(other)
+        return mixed
 
     def _parallel(self, layer: Layer, rows: int, *, last: bool) -> int:
-        """Attention and feed-forward of the same normed rows; both are added at the end."""
-        source = self.tape.keep(self._norm(rows))
-        self.tape.projects = False
-        mixed = self._mix(layer, source)
-        self.tape.projects = True
-        fed = run(layer.ffns[0], self.tape, self.hidden, source)
+        """Attention and feed-forward of the same rows; both are added at the end."""
+        tape, source = self.tape, self.residual.enter(rows)
+        apart = layer.norms > 1
+        tape.projects = self.model.architecture in _PROJECTED_FIRST
+        mixed = self._mix(layer, rows, source if apart else tape.keep(source))
+        first, tape.projects = tape.projects, True
+        if apart:
+            source = self.residual.enter(rows)
+        if first and last:
+            mixed = self._picked(mixed)
+        fed = run(layer.ffns[0], tape, self.hidden, self._picked(source) if last else source)
         if last:
-            mixed, rows = self._pick(mixed, rows)
-        self.tape.drop(rows, self._replace(mixed, self.hidden))
+            rows = self._picked(rows)
+        if first:
+            tape.drop(fed, rows)
+            return mixed
+        tape.picked = False
+        mixed = project(tape, self.hidden, mixed)
+        if last:
+            mixed = self._picked(mixed)
+        tape.drop(rows, mixed)
         return fed
+
+    def _picked(self, rows: int) -> int:
+        """The rows whose outputs are wanted, in a tensor of their own."""
+        self.tape.picked = True
+        return project(self.tape, self.hidden, rows)
 
 
 def _cache(layer: Layer, hidden: int) -> Cache | None:
     """The layer's own cache, the first where a sparse one keeps more beside it."""
     return None if layer.mixer is None else next(iter(describe(layer.mixer, hidden).caches), None)
+
+
+def _indexer(layer: Layer) -> bool:
+    return getattr(layer.mixer, "indexer", None) is not None
 
 
 def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
