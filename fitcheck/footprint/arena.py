@@ -43,15 +43,18 @@ class Tape:
         self.quantized = quantized  # the cache, whose rows are then turned before they are rounded
         self.rotates = True  # whether attention turns queries and keys by their position
         self.projects = True  # whether attention ends with its output's product, or leaves that for later
+        self.turns_back = True  # whether attention turns back what it read of a turned cache, or leaves that
         self.picked = False  # whether only the rows of wanted outputs are left
         self.picks = False  # whether the feed-forward block picks those rows itself
         self.blanks: list[int] = []  # laid out at the start for layers whose cells are chosen, in their order
         self.chosen: int | None = None  # cells that the last indexer chose, where layers behind it share them
         self.shares = False  # whether they do
-        self.activates_apart = False  # whether a gate's activation takes a tensor of its own, before up is made
+        self.activates_apart = (
+            False  # whether a gate's activation takes a tensor of its own, before up is made
+        )
         self.beside: int | None = None  # values of attention that waits for a mixer beside it
-        self.shifted = self.unstored = NOTHING  # of RWKV: the last layer's state of inputs; its time mix's input
-        self.first_value: int | None = None  # of RWKV 7: the first layer's, which all others read
+        self.shifted = self.unstored = NOTHING  # of RWKV: the states of inputs; the time mix's input
+        self.lasting: int | None = None  # made by the first layer and read by all others (RWKV 7, MiniMax M3)
         self.moves: list[tuple[int, int]] = []
         self.sizes: dict[Size, int] = {}  # with their numbers
         self._uses: list[int] = []

@@ -13,8 +13,17 @@ from fitcheck.footprint.arena import Size, Tape
 from fitcheck.footprint.mechanisms import Cache, describe
 from fitcheck.footprint.residuals import residual
 from fitcheck.footprint.schedules import project, run
-from fitcheck.footprint.schedules.attention import CHOSEN
-from fitcheck.schema.model import ChannelMix, CompressedAttention, GatedDeltaNet, LatentAttention, Layer, Model
+from fitcheck.footprint.schedules.attention import finish
+from fitcheck.footprint.schedules.latent import CHOSEN
+from fitcheck.schema.model import (
+    ChannelMix,
+    CompressedAttention,
+    Experts,
+    GatedDeltaNet,
+    LatentAttention,
+    Layer,
+    Model,
+)
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
 _LAYER_NORM = frozenset({"command-r", "cohere2"})
@@ -66,6 +75,35 @@ def graph(model: Model, flash: bool, quantized: bool) -> Graph:
     return Graph(tuple(tape.moves), tuple(tape.sizes), 1 + max(tensor for tensor, _ in tape.moves))
 
 
+@lru_cache(maxsize=512)
+def widest_part(model: Model) -> int:
+    """Elements a token that a part of a layer holds at most, besides the row it reads."""
+    parts = {part for layer in set(model.layers) for part in (layer.mixer, *layer.ffns) if part is not None}
+    return max(
+        (_widest(part, model.hidden_size) + _again(part, model.hidden_size) for part in parts), default=0
+    )
+
+
+def _again(part: object, hidden: int) -> int:
+    """What the chosen experts give, a second time: cards were found to hold it twice."""
+    return part.active * (part.latent_size or hidden) if isinstance(part, Experts) else 0
+
+
+def _widest(part: object, hidden: int) -> int:
+    tape = Tape(flash=True, quantized=False)
+    tape.blanks.append(tape.take())
+    tape.shifted, tape.unstored = tape.take(), tape.take()
+    source = tape.take(hidden)
+    run(part, tape, hidden, source)
+    sizes = list(tape.sizes)
+    held: dict[int, int] = {}
+    widest = 0
+    for tensor, number in tape.moves:
+        held[tensor] = 0 if number < 0 else sizes[number].token
+        widest = max(widest, sum(held.values()))
+    return widest - hidden
+
+
 class _Builder:
     def __init__(self, model: Model, flash: bool, quantized: bool) -> None:
         self.model = model
@@ -86,7 +124,7 @@ class _Builder:
         if slices is not None:
             self.tape.drop(slices)
         tape, model = self.tape, self.model
-        for kept in (tape.first_value, tape.chosen):
+        for kept in (tape.lasting, tape.chosen):
             if kept is not None:
                 tape.drop(kept)
         rows = self.residual.end(rows)
@@ -171,28 +209,28 @@ class _Builder:
         self._chosen_inputs()
 
     def _chosen_inputs(self) -> None:
-        """What layers that choose among cells need besides: masks of their caches, and a blank one for each."""
-        tape, width = self.tape, 2 if self.tape.flash else 4
-        ratios = {getattr(layer.mixer, "ratio", None) or 1 for layer in self.layers if _indexer(layer)}
-        for ratio in ratios:
-            tape.take(score=1, ratio=ratio, width=width)
-        others = {layer.mixer.ratio for layer in self.layers if isinstance(layer.mixer, CompressedAttention)}
-        for ratio in sorted(ratio for ratio in others if ratio):
-            tape.take(score=1, ratio=ratio, width=width)
-        self._blanks()
-
-    def _blanks(self) -> None:
-        """One for each layer that looks at chosen cells, its own choice or an earlier layer's."""
+        """What layers that choose among cells need besides: other caches' masks, and a blank tensor each."""
         tape = self.tape
-        asking = [layer for layer in self.model.layers if _indexer(layer)]
-        if not asking or not isinstance(asking[0].mixer, (LatentAttention, CompressedAttention)):
-            return
-        tape.shares = isinstance(asking[0].mixer, LatentAttention) and len(asking) < len(self.model.layers)
-        ratio = getattr(asking[0].mixer, "ratio", None) or 1
-        halved = tape.flash and isinstance(asking[0].mixer, CompressedAttention)
-        for _ in self.model.layers if tape.shares else asking:
-            tape.blanks.append(tape.take(score=1, ratio=ratio, most=CHOSEN, width=2 if halved else 4))
-        tape.take(fixed=128 * 128)
+        kinds = [layer.mixer for layer in self.model.layers]
+        asking = [
+            one for one in kinds if isinstance(one, (LatentAttention, CompressedAttention)) and one.indexer
+        ]
+        ratios = [one.ratio for one in kinds if isinstance(one, CompressedAttention) and one.ratio]
+        indexed = {getattr(one, "ratio", None) or 1 for one in asking}
+        for ratio in (*indexed, *sorted(set(ratios))):
+            tape.take(score=1, ratio=ratio, width=2 if tape.flash else 4)
+        if asking:
+            self._blanks(asking[0], len(asking))
+
+    def _blanks(self, first: LatentAttention | CompressedAttention, asking: int) -> None:
+        """One for each layer that looks at chosen cells, its own choice or an earlier layer's."""
+        tape, compressed = self.tape, isinstance(first, CompressedAttention)
+        tape.shares = not compressed and asking < len(self.model.layers)
+        ratio = getattr(first, "ratio", None) or 1
+        for _ in range(len(self.model.layers) if tape.shares else asking):
+            size = 2 if compressed and tape.flash else 4
+            tape.blanks.append(tape.take(score=1, ratio=ratio, most=CHOSEN, width=size))
+        tape.take(fixed=128 * 128)  # turns an indexer's keys
 
     def _layer(self, layer: Layer, rows: int, number: int) -> int:
         last = number == len(self.layers) - 1
@@ -200,7 +238,8 @@ class _Builder:
             self.tape.drop(*self.tape.blanks[:-1])
             del self.tape.blanks[:-1]
         self.tape.picks = last and isinstance(layer.ffns[0] if layer.ffns else None, ChannelMix)
-        if layer.mixer is not None and layer.ffns and (layer.norms == 1 or self.model.architecture in _PARALLEL):
+        both = layer.norms == 1 or self.model.architecture in _PARALLEL
+        if layer.mixer is not None and layer.ffns and both:
             return self._parallel(layer, rows, last=last)
         tape = self.tape
         if layer.mixer is not None:
@@ -241,7 +280,7 @@ class _Builder:
         return mixed
 
     def _side_by_side(self, layer: Layer, rows: int, source: int) -> int:
-        """Attention up to its values, then the other mixer, which reads the rows through a norm of its own."""
+        """Attention up to its values, then the other mixer, which has a norm of its own."""
         tape = self.tape
         tape.projects = False
         tape.beside = run(layer.mixer, tape, self.hidden, source)
@@ -255,9 +294,10 @@ class _Builder:
         """Attention and feed-forward of the same rows; both are added at the end."""
         tape, source = self.tape, self.residual.enter(rows)
         apart = layer.norms > 1
-        tape.projects = self.model.architecture in _PROJECTED_FIRST
+        tape.projects = tape.turns_back = self.model.architecture in _PROJECTED_FIRST
         mixed = self._mix(layer, rows, source if apart else tape.keep(source))
-        first, tape.projects = tape.projects, True
+        first = tape.projects
+        tape.projects = tape.turns_back = True
         if apart:
             source = self.residual.enter(rows)
         if first and last:
@@ -269,7 +309,7 @@ class _Builder:
             tape.drop(fed, rows)
             return mixed
         tape.picked = False
-        mixed = project(tape, self.hidden, mixed)
+        mixed = finish(layer.mixer, tape, self.hidden, mixed)
         if last:
             mixed = self._picked(mixed)
         tape.drop(rows, mixed)
@@ -284,10 +324,6 @@ class _Builder:
 def _cache(layer: Layer, hidden: int) -> Cache | None:
     """The layer's own cache, the first where a sparse one keeps more beside it."""
     return None if layer.mixer is None else next(iter(describe(layer.mixer, hidden).caches), None)
-
-
-def _indexer(layer: Layer) -> bool:
-    return getattr(layer.mixer, "indexer", None) is not None
 
 
 def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -49,6 +49,7 @@ class Choices(NamedTuple):
     slots: int
     ubatch: int
     flash_attention: FlashAttention
+    outputs: int | None = None  # tokens of a micro-batch whose logits may be wanted; None: all
 
 
 def footprint(model: Model, weights: int, request: Request, context: int | None = None) -> Footprint:
@@ -96,10 +97,23 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
 
 @lru_cache(maxsize=65536)
 def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
-    kv_type, slots, ubatch, flash = choices
+    kv_type, slots, ubatch, flash, outputs = choices
     kv = kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
-    return kv, compute_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
+    compute = compute_bytes(
+        model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
+    )
+    return kv, compute
 
 
 def choices_of(request: Request) -> Choices:
-    return Choices(request.kv_type, request.slots, request.ubatch, request.flash_attention)
+    """As a server is asked: one output a slot.
+
+    llama-server, and llama-cli which starts one, reserve logits for as many
+    tokens as there are slots (server_output_limits in tools/server of llama.cpp
+    b11434). llama-bench, llama-completion and programs on the library that say
+    nothing reserve them for the whole micro-batch: 4 bytes a token and word of
+    the vocabulary more at most, of which a prompt touches one row.
+    """
+    return Choices(
+        request.kv_type, request.slots, request.ubatch, request.flash_attention, outputs=request.slots
+    )

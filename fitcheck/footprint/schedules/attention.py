@@ -2,10 +2,7 @@
 
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.schedules.parts import project, schedule
-from fitcheck.schema.model import Attention, CompressedAttention, Indexer, LatentAttention
-
-CHOSEN = 2048
-"""Cells that DeepSeek's and GLM's indexers choose: indexer.top_k of their files."""
+from fitcheck.schema.model import Attention, Indexer
 
 _SCORED = 256
 """Cells whose keys MiniMax M3's indexer scores at a time."""
@@ -25,16 +22,23 @@ def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
         query, gate = _queries(a, tape)
         _keys_and_values(a, tape, source)
     output = attend(tape, a.heads, values, a.window, query)
-    if _turns_back(a, tape):
+    if _turns(a, tape) and tape.turns_back:
         output = project(tape, values, output)
     if gate is not None:
         # The gate is a strided half of the queries: it is copied out, and multiplied in place.
         output = _second(tape, output, project(tape, values, gate))
     if a.gate_size:
-        output = _gated(a.gate_size, tape, values, output, source)
+        output = gated(a.gate_size, tape, values, output, source)
     if a.sub_norm:
         output = project(tape, values, output)
     return project(tape, hidden, output) if tape.projects else output
+
+
+def finish(a: object, tape: Tape, hidden: int, output: int) -> int:
+    """What attention left for later: its output turned back, and the product."""
+    if isinstance(a, Attention) and _turns(a, tape):
+        output = project(tape, a.heads * (a.value_dim or a.head_dim), output)
+    return project(tape, hidden, output)
 
 
 def _second(tape: Tape, first: int, second: int) -> int:
@@ -42,7 +46,7 @@ def _second(tape: Tape, first: int, second: int) -> int:
     return second
 
 
-def _gated(size: int, tape: Tape, values: int, output: int, source: int) -> int:
+def gated(size: int, tape: Tape, values: int, output: int, source: int) -> int:
     """The output times a gate: in the gate's place where that is as wide, else in a tensor of its own."""
     gate = project(tape, size, source)
     product = gate if size == values else tape.take(values)
@@ -56,11 +60,11 @@ def _queries(a: Attention, tape: Tape) -> tuple[int, int | None]:
     if a.gated:
         both = tape.take(2 * width)
         query = tape.take(width)
-        return (project(tape, width, query) if _turns_back(a, tape) else query), both
+        return (project(tape, width, query) if _turns(a, tape) else query), both
     query = tape.take(width)
     if _turned(a, tape):
         query = project(tape, width, query)
-    return (project(tape, width, query) if _turns_back(a, tape) else query), None
+    return (project(tape, width, query) if _turns(a, tape) else query), None
 
 
 def _turned(a: Attention, tape: Tape) -> bool:
@@ -68,7 +72,7 @@ def _turned(a: Attention, tape: Tape) -> bool:
     return tape.rotates or a.qk_norm != "none"
 
 
-def _turns_back(a: Attention, tape: Tape) -> bool:
+def _turns(a: Attention, tape: Tape) -> bool:
     """Whether rows are turned to lose less when the cache rounds them: queries and keys, values and back."""
     return tape.quantized and a.head_dim % 64 == 0
 
@@ -82,18 +86,26 @@ def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
     key = project(tape, a.kv_heads * a.head_dim, source)
     if _turned(a, tape):
         key = project(tape, a.kv_heads * a.head_dim, key)
-    if _turns_back(a, tape):
+    if _turns(a, tape):
         key = project(tape, a.kv_heads * a.head_dim, key)
         value = project(tape, a.kv_heads * (a.value_dim or a.head_dim), value)
     tape.drop(key, value)
 
 
 def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
-    """Queries and keys are rotated out of the one tensor; values are stored from it."""
-    keys, values = a.kv_heads * a.head_dim, a.kv_heads * (a.value_dim or a.head_dim)
-    fused = project(tape, a.heads * a.head_dim + keys + values, source)
-    query = tape.take(a.heads * a.head_dim)
-    tape.drop(tape.take(keys), fused)
+    """Queries and keys are rotated out of the one tensor; values are stored from it, or turned first."""
+    width, keys = a.heads * a.head_dim, a.kv_heads * a.head_dim
+    values = a.kv_heads * (a.value_dim or a.head_dim)
+    fused = project(tape, width + keys + values, source)
+    query = tape.take(width)
+    if not _turns(a, tape):
+        tape.drop(tape.take(keys), fused)
+        return query
+    query = project(tape, width, query)
+    value = project(tape, values, tape.take(values))
+    key = tape.take(keys)
+    tape.drop(fused)
+    tape.drop(project(tape, keys, key), value)
     return query
 
 
@@ -106,125 +118,6 @@ def attend(tape: Tape, heads: int, values: int, window: int | None, query: int) 
     return project(tape, values, project(tape, values, scores))
 
 
-@schedule(LatentAttention)
-def _latent_attention(a: LatentAttention, tape: Tape, hidden: int, source: int) -> int:
-    if a.expanded:
-        return _expanded(a, tape, hidden, source)
-    if a.gate_size:
-        tape.keep(source)
-    if a.indexer is not None:
-        _index_key(a.indexer, tape, tape.keep(source))
-    low = tape.keep(source) if a.q_lora_rank is None else tape.take(a.q_lora_rank)
-    query = _absorbed(a, tape, low if a.indexer is None else tape.keep(low))
-    _latent_key(a, tape, source)
-    output = _latent_attend(a, tape, query, low, source)
-    output = project(tape, a.heads * a.value_dim, project(tape, a.heads * a.value_dim, output))
-    if a.gate_size:
-        output = _gated(a.gate_size, tape, a.gate_size, output, source)
-    return project(tape, hidden, output)
-
-
-def _absorbed(a: LatentAttention, tape: Tape, low: int) -> int:
-    """Queries against the compressed rows, then what is rotated behind them."""
-    rotated = project(tape, a.heads * (a.nope_head_dim + a.rope_head_dim), low)
-    absorbed = tape.take(a.heads * a.kv_lora_rank)
-    if tape.rotates:
-        rotated = project(tape, a.heads * a.rope_head_dim, rotated)
-    query = tape.take(a.heads * (a.kv_lora_rank + a.rope_head_dim))
-    tape.drop(absorbed, rotated)
-    return query
-
-
-def _latent_key(a: LatentAttention, tape: Tape, source: int) -> None:
-    compressed = project(tape, a.kv_lora_rank + a.rope_head_dim, source)
-    key = tape.take(a.kv_lora_rank)
-    rotated = project(tape, a.rope_head_dim, compressed) if tape.rotates else compressed
-    tape.drop(tape.take(a.kv_lora_rank + a.rope_head_dim), key, rotated)
-
-
-def _latent_attend(a: LatentAttention, tape: Tape, query: int, low: int, source: int) -> int:
-    """Without flash attention the compressed rows are copied to be read as values."""
-    read = [query]
-    if not tape.flash:
-        read = [tape.take(cell=a.kv_lora_rank, width=2), tape.take(score=a.heads)]
-        tape.drop(query)
-    chosen = None
-    if a.indexer is not None:
-        chosen = _chosen_cells(a.indexer, tape, low, source)
-    elif tape.chosen is not None:
-        chosen = tape.keep(tape.chosen)
-    if chosen is not None:
-        mask = _masked(tape, 1, chosen)
-        if tape.flash:
-            read.append(mask)
-        else:
-            tape.drop(mask)
-    output = tape.take(a.heads * a.kv_lora_rank)
-    tape.drop(*read)
-    return output
-
-
-def _expanded(a: LatentAttention, tape: Tape, hidden: int, source: int) -> int:
-    """Keys and values of all heads, as the cache holds them (MiniCPM3)."""
-    keys, values = a.heads * (a.nope_head_dim + a.rope_head_dim), a.heads * a.value_dim
-    low = tape.keep(source) if a.q_lora_rank is None else tape.take(a.q_lora_rank)
-    query = project(tape, keys, project(tape, keys, low))
-    compressed = project(tape, a.kv_lora_rank + a.rope_head_dim, source)
-    both = project(tape, a.heads * (a.nope_head_dim + a.value_dim), tape.take(a.kv_lora_rank))
-    value = tape.take(values)
-    repeated = project(tape, a.heads * a.rope_head_dim, project(tape, a.rope_head_dim, compressed))
-    key = tape.take(keys)
-    tape.drop(both, repeated)
-    if tape.quantized and a.value_dim % 64 == 0:
-        value = project(tape, values, value)
-    tape.drop(key, value)
-    output = attend(tape, a.heads, values, None, query)
-    if tape.quantized and a.value_dim % 64 == 0:
-        output = project(tape, values, output)
-    return project(tape, hidden, output)
-
-
-def _index_key(i: Indexer, tape: Tape, source: int) -> None:
-    """The indexer's key: normed, rotated by its position, and turned."""
-    key = project(tape, i.head_dim, source)
-    for _ in ("norm", "position", "turn"):
-        key = project(tape, i.head_dim, key)
-    tape.drop(key)
-
-
-def _masked(tape: Tape, ratio: int, chosen: int) -> int:
-    """The mask of the chosen cells: zeros, from a tensor laid out at the start, scattered over a full one."""
-    width = 2 if tape.flash else 4
-    spread = tape.take(score=1, ratio=ratio, width=width)
-    tape.drop(tape.blanks.pop(0), chosen)
-    mask = tape.take(score=1, ratio=ratio, width=width)
-    tape.drop(spread)
-    return mask
-
-
-def _chosen_cells(i: Indexer, tape: Tape, low: int, source: int, ratio: int = 1) -> int:
-    """The numbers of the cells an indexer chooses. Layers after it may share them."""
-    query = project(tape, i.heads * i.head_dim, low)
-    for _ in ("position", "turn"):
-        query = project(tape, i.heads * i.head_dim, query)
-    weights = project(tape, i.heads, project(tape, i.heads, source))
-    scores = tape.take(score=1, ratio=ratio)
-    tape.drop(query, weights)
-    chosen = _best(tape, ratio, _best(tape, ratio, scores))
-    if tape.shares:
-        if tape.chosen is not None:
-            tape.drop(tape.chosen)
-        tape.chosen = tape.keep(chosen)
-    return chosen
-
-
-def _best(tape: Tape, ratio: int, source: int) -> int:
-    """The best cells, sorted out of all or of a few."""
-    result = tape.take(score=1, ratio=ratio, most=CHOSEN)
-    tape.drop(source)
-    return result
-
-
 def _block_sparse(a: Attention, i: Indexer, tape: Tape, hidden: int, source: int) -> int:
     """MiniMax M3's: a mask of whole blocks of cells for each KV head, spread out over their cells."""
     values = a.heads * (a.value_dim or a.head_dim)
@@ -235,73 +128,10 @@ def _block_sparse(a: Attention, i: Indexer, tape: Tape, hidden: int, source: int
     tape.drop(tape.take(i.heads * _SCORED), scored)
     spread, turned = tape.take(score=a.kv_heads), tape.take(score=a.kv_heads)
     tape.drop(spread)
+    if tape.lasting is None:
+        tape.lasting = tape.take(score=1)  # the whole mask in F32
     mask = tape.take(score=a.kv_heads, width=2)
     tape.drop(turned)
     output = project(tape, values, query)
     tape.drop(mask)
     return project(tape, hidden, project(tape, values, output))
-
-
-@schedule(CompressedAttention)
-def _compressed_attention(a: CompressedAttention, tape: Tape, hidden: int, source: int) -> int:
-    wide = a.heads * a.head_dim
-    for width in _compressor_widths(a):
-        _compress(width, tape, source)
-    low = tape.take(a.q_lora_rank)
-    if a.indexer is not None:
-        tape.keep(low)
-        tape.keep(source)
-    query = project(tape, wide, project(tape, wide, low))
-    tape.drop(project(tape, a.head_dim, project(tape, a.head_dim, source)))
-    output = _compressed_attend(a, tape, query, low, source)
-    shared = a.output_groups * a.output_lora_rank
-    output = project(tape, shared, project(tape, wide, output))
-    return project(tape, hidden, project(tape, shared, output))
-
-
-def _compressed_attend(a: CompressedAttention, tape: Tape, query: int, low: int, source: int) -> int:
-    """Keys of the window and the compressed ones in one tensor, and their masks."""
-    wide, ratio = a.heads * a.head_dim, a.ratio or 1
-    read = [query]
-    if a.ratio is not None:
-        read.append(tape.take(cell=a.head_dim, window=a.window, ratio=ratio, width=2))
-    if not tape.flash:
-        copied = tape.take(cell=a.head_dim, window=a.window, ratio=ratio, width=2)
-        scores = tape.take(score=a.heads, window=a.window, ratio=ratio)
-        tape.drop(*read)
-        read = [copied, scores]
-    if a.ratio is not None:
-        mask = _both_masks(a, tape, low, source)
-        if tape.flash:
-            read.append(mask)
-        else:
-            tape.drop(mask)
-    output = tape.take(wide)
-    tape.drop(*read)
-    return output if tape.flash else project(tape, wide, output)
-
-
-def _both_masks(a: CompressedAttention, tape: Tape, low: int, source: int) -> int:
-    ratio = a.ratio or 1
-    chosen = None
-    if a.indexer is not None:
-        chosen = _masked(tape, ratio, _chosen_cells(a.indexer, tape, low, source, ratio))
-    mask = tape.take(score=1, window=a.window, ratio=ratio, width=2 if tape.flash else 4)
-    if chosen is not None:
-        tape.drop(chosen)
-    return mask
-
-
-def _compressor_widths(a: CompressedAttention) -> list[int]:
-    """Elements a token brings to each compressor: its own, and the indexer's."""
-    if a.ratio is None:
-        return []
-    heads = [a.head_dim] + ([a.indexer.head_dim] if a.indexer is not None else [])
-    return [size * (2 if a.overlap else 1) for size in heads]
-
-
-def _compress(width: int, tape: Tape, source: int) -> None:
-    """Rows and their scores, gathered by the block, weighed and summed; the few left go to a state."""
-    made = [tape.take(width), tape.take(width)]
-    gathered = [project(tape, 2 * width, tape.take(width)) for _ in made]
-    tape.drop(*gathered, *made)

@@ -175,8 +175,8 @@ def _rwkv7(r: Rwkv7, tape: Tape, hidden: int, source: int) -> int:
 def _first_value_mixed_in(r: Rwkv7, tape: Tape, hidden: int) -> int:
     """Values, with those of the first layer, which stay for all others."""
     value = tape.take(hidden)
-    if tape.first_value is None:
-        tape.first_value = value
+    if tape.lasting is None:
+        tape.lasting = value
         return tape.keep(value)
     less = tape.take(hidden)
     tape.drop(project(tape, hidden, tape.take(r.value_rank)), less)
