@@ -14,7 +14,7 @@ from fitcheck.schema.request import Request
 
 _KV_SOURCE = "llama.cpp b11434 src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp"
 _STATE_SOURCE = "llama.cpp b11434 src/llama-memory-recurrent.cpp"
-_COMPUTE_SOURCE = "llama.cpp b11434 src/llama-graph.cpp, ggml/src/ggml-alloc.c, tools/server/server-context.cpp; checked against its reservations"
+_COMPUTE_SOURCE = "llama.cpp b11434 src/models, ggml-alloc.c, tools/server/server-context.cpp; by its log"
 _RUNTIME_SOURCE = "peak RSS of llama.cpp less its named buffers, measured"
 
 

@@ -10,26 +10,23 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, Tape
-from fitcheck.footprint.mechanisms import Cache, describe
+from fitcheck.footprint.inputs import cache_inputs, read_cache
 from fitcheck.footprint.residuals import residual
 from fitcheck.footprint.schedules import project, run
 from fitcheck.footprint.schedules.attention import finish
-from fitcheck.footprint.schedules.latent import CHOSEN
 from fitcheck.schema.model import (
     ChannelMix,
-    CompressedAttention,
     Experts,
     GatedDeltaNet,
-    LatentAttention,
     Layer,
     Model,
 )
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
-_LAYER_NORM = frozenset({"command-r", "cohere2"})
+_LAYER_NORM = frozenset({"command-r", "cohere2", "dbrx", "olmo"})
 # Rows of wanted outputs are picked after the last norm, not in the last layer.
 _PICKED_LATE = frozenset(
-    {"gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
+    {"gemma3n", "gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
 )
 # Parts that run side by side: the first one's product comes before the second, not after it.
 _PROJECTED_FIRST = frozenset({"phi2"})
@@ -43,19 +40,6 @@ _FED_IN_RESIDUAL = _IN_RESIDUAL | {"phi3"}
 # Attention without rotary positions: everywhere, or where it has no window.
 _UNROTATED = frozenset({"jamba", "kimi-k3", "kimi-linear", "nemotron_h", "nemotron_h_moe"})
 _ROTATED_IN_WINDOWS = frozenset({"cohere2"})
-
-
-_VALUES_TURNED = 64
-
-
-def turned_together(cache: Cache) -> int:
-    """Elements of a key that a quantized cache turns together: as many 64s, doubled, as divide a head."""
-    width, together = cache.key // cache.heads, 64
-    if width % together:
-        return 0
-    while width % (2 * together) == 0:
-        together *= 2
-    return together
 
 
 class Graph(NamedTuple):
@@ -115,8 +99,9 @@ class _Builder:
         self.inputs: dict[int | None, tuple[int, ...]] = {}
 
     def build(self) -> None:
-        rows = self.residual.begin(self._embed())
+        rows = self._embed()
         slices = self._slices_looked_up()
+        rows = self.residual.begin(rows)
         for number, layer in enumerate(self.layers):
             rows = self._layer(layer, rows, number)
             if slices is not None:
@@ -124,11 +109,8 @@ class _Builder:
         if slices is not None:
             self.tape.drop(slices)
         tape, model = self.tape, self.model
-        for kept in (tape.lasting, tape.chosen):
-            if kept is not None:
-                tape.drop(kept)
         rows = self.residual.end(rows)
-        if model.architecture in _LAYER_NORM:
+        if model.norm_bias or model.architecture in _LAYER_NORM:
             rows = self._replace(rows, self.hidden)
         if model.architecture in _PICKED_LATE:
             self._pick(rows)
@@ -155,11 +137,11 @@ class _Builder:
         tokens = tape.take(1)
         tape.take(hidden)
         if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
-            self._cache_inputs()
+            self.inputs = cache_inputs(self.model, self.layers, tape)
             return self._replace(tokens, hidden)
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
-        self._cache_inputs()
+        self.inputs = cache_inputs(self.model, self.layers, tape)
         self.wanted = tape.take(1)
         rows = self._replace(tokens, hidden)
         looked_up = self._replace(mixed[0], hidden)
@@ -187,50 +169,11 @@ class _Builder:
 
     def _slice(self, slices: int) -> int:
         """What a layer adds of its slice."""
+        if self.model.altup is not None:  # part of how it corrects its states
+            return slices
         gate = self.tape.take(self._slices // len(self.model.layers))
         self.tape.drop(self._replace(gate, self.hidden))
         return slices
-
-    def _cache_inputs(self) -> None:
-        """Positions, and for each kind of cache the places to write, the turns and the mask."""
-        tape = self.tape
-        caches = [cache for layer in self.layers if (cache := _cache(layer, self.hidden))]
-        position = tape.take(1, uses=len(caches) or 1)
-        for window in dict.fromkeys(cache.window for cache in caches):
-            equal = [cache for cache in caches if cache.window == window]
-            uses = len(equal)
-            places = 1 if tape.flash else max(cache.value for cache in equal) or 1
-            inputs = [tape.take(1, width=8, uses=uses), tape.take(places, width=8, uses=uses)]
-            if tape.quantized:
-                sizes = (turned_together(equal[0]), _VALUES_TURNED if equal[0].value else 0)
-                inputs += [tape.take(fixed=size * size, uses=uses) for size in sizes if size]
-            inputs.append(tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=uses))
-            self.inputs[window] = (position, *inputs)
-        self._chosen_inputs()
-
-    def _chosen_inputs(self) -> None:
-        """What layers that choose among cells need besides: other caches' masks, and a blank tensor each."""
-        tape = self.tape
-        kinds = [layer.mixer for layer in self.model.layers]
-        asking = [
-            one for one in kinds if isinstance(one, (LatentAttention, CompressedAttention)) and one.indexer
-        ]
-        ratios = [one.ratio for one in kinds if isinstance(one, CompressedAttention) and one.ratio]
-        indexed = {getattr(one, "ratio", None) or 1 for one in asking}
-        for ratio in (*indexed, *sorted(set(ratios))):
-            tape.take(score=1, ratio=ratio, width=2 if tape.flash else 4)
-        if asking:
-            self._blanks(asking[0], len(asking))
-
-    def _blanks(self, first: LatentAttention | CompressedAttention, asking: int) -> None:
-        """One for each layer that looks at chosen cells, its own choice or an earlier layer's."""
-        tape, compressed = self.tape, isinstance(first, CompressedAttention)
-        tape.shares = not compressed and asking < len(self.model.layers)
-        ratio = getattr(first, "ratio", None) or 1
-        for _ in range(len(self.model.layers) if tape.shares else asking):
-            size = 2 if compressed and tape.flash else 4
-            tape.blanks.append(tape.take(score=1, ratio=ratio, most=CHOSEN, width=size))
-        tape.take(fixed=128 * 128)  # turns an indexer's keys
 
     def _layer(self, layer: Layer, rows: int, number: int) -> int:
         last = number == len(self.layers) - 1
@@ -245,7 +188,7 @@ class _Builder:
         if layer.mixer is not None:
             source = self.residual.enter(rows)
             self.residual.bank(number, rows)
-            mixed = self._mix(layer, rows, source)
+            mixed = self._mix(layer, rows, source, last=last)
             if last and not tape.picks and not self._picked_late:
                 mixed, rows = self._pick(mixed, rows)
             in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
@@ -265,9 +208,9 @@ class _Builder:
     def _picked_late(self) -> bool:
         return self.model.architecture in _PICKED_LATE or self.model.hyper_connections > 0
 
-    def _mix(self, layer: Layer, rows: int, source: int) -> int:
+    def _mix(self, layer: Layer, rows: int, source: int, *, last: bool) -> int:
         """The mixer; the inputs of its cache go with the last layer that reads them."""
-        tape, cache = self.tape, _cache(layer, self.hidden)
+        tape, cache = self.tape, read_cache(layer, self.hidden)
         tape.rotates = self.model.architecture not in _UNROTATED and not (
             self.model.architecture in _ROTATED_IN_WINDOWS and cache is not None and cache.window is None
         )
@@ -277,6 +220,8 @@ class _Builder:
             mixed = self._side_by_side(layer, rows, source)
         if cache is not None:
             tape.drop(*self.inputs[cache.window])
+        if last:
+            tape.drop(*(kept for kept in (tape.lasting, tape.chosen) if kept is not None))
         return mixed
 
     def _side_by_side(self, layer: Layer, rows: int, source: int) -> int:
@@ -295,7 +240,7 @@ class _Builder:
         tape, source = self.tape, self.residual.enter(rows)
         apart = layer.norms > 1
         tape.projects = tape.turns_back = self.model.architecture in _PROJECTED_FIRST
-        mixed = self._mix(layer, rows, source if apart else tape.keep(source))
+        mixed = self._mix(layer, rows, source if apart else tape.keep(source), last=last)
         first = tape.projects
         tape.projects = tape.turns_back = True
         if apart:
@@ -319,11 +264,6 @@ class _Builder:
         """The rows whose outputs are wanted, in a tensor of their own."""
         self.tape.picked = True
         return project(self.tape, self.hidden, rows)
-
-
-def _cache(layer: Layer, hidden: int) -> Cache | None:
-    """The layer's own cache, the first where a sparse one keeps more beside it."""
-    return None if layer.mixer is None else next(iter(describe(layer.mixer, hidden).caches), None)
 
 
 def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -110,9 +110,11 @@ def choices_of(request: Request) -> Choices:
 
     llama-server, and llama-cli which starts one, reserve logits for as many
     tokens as there are slots (server_output_limits in tools/server of llama.cpp
-    b11434). llama-bench, llama-completion and programs on the library that say
-    nothing reserve them for the whole micro-batch: 4 bytes a token and word of
-    the vocabulary more at most, of which a prompt touches one row.
+    b11434); Ollama runs llama-server (ollama pull request 16031). llama-bench,
+    llama-completion, builds before ggml-org/llama.cpp pull request 23861 (May
+    2026) and programs on the library that say nothing reserve them for the whole
+    micro-batch: up to 4 bytes for each of its tokens and each of the vocabulary
+    more, of which a prompt writes one row; on a CPU they never become resident.
     """
     return Choices(
         request.kv_type, request.slots, request.ubatch, request.flash_attention, outputs=request.slots

@@ -14,6 +14,7 @@ AMX and Arm are read from the code alone.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from fitcheck.footprint.assignment import Placed, assign, placed
 from fitcheck.footprint.mechanisms import Tensor
@@ -33,6 +34,28 @@ _AMX_ROWS = 32
 _NORM_LAST = frozenset(
     {"gemma2", "gemma3", "gemma4", "glm4moe", "gpt-oss", "olmo2", "qwen35", "qwen35moe", "qwen3next"}
 )
+
+
+class Repacked(NamedTuple):
+    """Bytes of rearranged copies, and of the weights they were made from: tiles may be larger than those."""
+
+    copies: int
+    originals: int
+
+
+AS_IT_LIES = Repacked(0, 0)
+
+
+def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
+    """What a CPU with such instructions rearranges."""
+    have = frozenset(simd)
+    originals = sum(
+        typed.bytes
+        for typed in assign(model, format_name)
+        if not typed.group.unused
+        and _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
+    )
+    return Repacked(repacked_bytes(model, format_name, have), originals)
 
 
 def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:

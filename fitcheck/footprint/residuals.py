@@ -1,12 +1,13 @@
 """How layers of a graph read the hidden state and give back to it.
 
 Most norm it and add to it. DeepSeek V4 mixes several such states before and
-after each part; Kimi K3 weighs the sums that earlier blocks of layers left.
+after each part; Kimi K3 weighs the sums that earlier blocks of layers left;
+Gemma 3n predicts several states and corrects them.
 """
 
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.schedules import project
-from fitcheck.schema.model import Model
+from fitcheck.schema.model import AltUp, Model
 
 # Norms only after attention and feed-forward, none before.
 _NORMED_AFTER = frozenset({"olmo2", "exaone4"})
@@ -123,8 +124,80 @@ class Scored(Residual):
         return rows
 
 
+class Alternating(Residual):
+    """Gemma 3n: several states, predicted before a layer and corrected after it, which works on one."""
+
+    def __init__(self, model: Model, tape: Tape, altup: AltUp, slice_size: int) -> None:
+        super().__init__(model, tape)
+        self.rank, self.states, self.slice = altup.residual_rank, altup.inputs, slice_size
+        self.attended = False
+
+    def begin(self, rows: int) -> int:
+        others = self._others()
+        stacked = self.tape.take(self.states * self.hidden)
+        self.tape.drop(others, rows)
+        self.turned = self.tape.take(self.states * self.hidden)
+        return stacked
+
+    def _others(self) -> int:
+        """All states but one, projected, and scaled to its length."""
+        tape, size = self.tape, (self.states - 1) * self.hidden
+        projected = project(tape, size, tape.take(size))
+        tape.drop(tape.take(self.hidden))
+        scaled = tape.take(size)
+        tape.drop(projected)
+        return scaled
+
+    def enter(self, rows: int) -> int:
+        if not self.attended:
+            self._predict(rows)
+        source = self.tape.take(self.hidden)
+        if not self.attended:
+            self.normed = self.tape.keep(source)
+        return source
+
+    def _predict(self, rows: int) -> None:
+        tape, size = self.tape, self.states * self.hidden
+        coefficients = project(tape, self.states * self.states, tape.take(self.hidden))
+        mixed = tape.take(size)
+        tape.drop(self.turned, coefficients)
+        self.predicted = project(tape, size, mixed)
+        tape.drop(rows)
+
+    def leave(self, part: int, rows: int, in_residual: bool) -> int:
+        self.attended = not self.attended
+        if self.attended:
+            low = project(self.tape, self.hidden, self.tape.take(self.rank))
+            self.tape.drop(self.normed, low)
+            return part
+        self.tape.drop(rows)
+        return self._correct(part)
+
+    def _correct(self, part: int) -> int:
+        tape, size = self.tape, self.states * self.hidden
+        corrected = project(tape, size, tape.take(self.hidden))
+        tape.drop(part, self.predicted)
+        first = project(tape, self.hidden, project(tape, self.slice, tape.take(self.hidden)))
+        others = tape.take(size - self.hidden)
+        tape.drop(first)
+        joined = tape.take(size)
+        tape.drop(corrected, others)
+        self.turned = tape.take(size)
+        return joined
+
+    def end(self, rows: int) -> int:
+        self.tape.drop(self.turned)
+        others = self._others()
+        mean = self.tape.take(self.hidden)
+        self.tape.drop(rows, others)
+        return mean
+
+
 def residual(model: Model, tape: Tape) -> Residual:
     """The model's way."""
+    if model.altup is not None:
+        size = model.per_layer_embedding.size if model.per_layer_embedding else 0
+        return Alternating(model, tape, model.altup, size)
     if model.hyper_connections:
         return HyperConnections(model, tape)
     return (Scored if model.residual_scores else Residual)(model, tape)

@@ -92,6 +92,7 @@ class EngineMemory(NamedTuple):
     tables_on_cards: bool = True  # the embedding table lies with the layers
     flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
     conversions: tuple[ConversionStep, ...] = ()
+    buffers: str | None = None  # what to say where its buffers are counted as llama.cpp's
     source: str = ""
 
 
