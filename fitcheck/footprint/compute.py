@@ -5,12 +5,12 @@ graph lies in it, and reuses what earlier ones gave back. Its size is what the
 allocator needs for that order of tensors, so the graph is replayed here
 through the same rules (graph.py, schedules, arena.py). A server reserves one
 output a slot, and so does a plan: against b11434 on a CPU, one model of each
-architecture at 4 to 8 settings, 767 of 775 cases within 2 %, 19 of 20 within
-0.1 %. With the logits of all tokens, 844 of 854 within 2 %. Further off, in
+architecture and many more at up to 8 settings, 775 of 783 cases within 2 %, 744
+within 0.1 %. With the logits of all tokens, 806 of 823 within 2 %. Further off, in
 tests/golden by name: Kimi K3 with small micro-batches or several slots (-9 %),
 MiniMax M3 with several slots (-9 %; +74 % where they share the cells, as it
-then masks no blocks), Gemma 3 12B without flash attention (-4 %), and with all
-logits DeepSeek V4 Flash with slots (+15 %) and GLM-5.2 (+19 %).
+then masks no blocks), Gemma 3 12B and Gemma 4 26B without flash attention
+(-4 %), Nemotron-H 8B (-3 %), and with all logits DeepSeek V4 Flash (-5 to +15 %).
 """
 
 from typing import NamedTuple

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.memory import footprint, max_context, read_groups
+from fitcheck.footprint.memory import choices_of, context_bytes, footprint, max_context, read_groups
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.footprint.repack import repacked_bytes
+from fitcheck.footprint.repack import Repacked, repacked, repacked_bytes
+from fitcheck.footprint.residence import ram_weight_items
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model
 from fitcheck.schema.request import Request
 
@@ -130,3 +131,23 @@ def test_all_formats_of_a_model_take_a_few_milliseconds(make_llama):
         return process_time() - start
 
     assert min(seconds(make_llama(80, name=f"fresh {n}")) for n in range(5)) < 0.012
+
+
+def test_tiles_grow_but_what_they_replace_does_not(llama_70b):
+    """AMX's copies of Q4_K are larger than the originals; only these stop being read from the file."""
+    copies, originals = repacked(llama_70b, "Q4_K_M", ("amx_int8",))
+    assert copies > originals > 0
+    size = weights_bytes(llama_70b, "Q4_K_M")
+    items = list(ram_weight_items(size, mapped=True, repacked=Repacked(copies, originals)))
+    mapped = [item for item in items if item.kind == "mapped"]
+    assert sum(item.bytes for item in mapped) == size
+    assert sum(item.bytes for item in items if item.resident) == size - originals + copies
+
+
+def test_a_plan_reserves_the_logits_of_a_server(llama_70b):
+    """One output a slot, as llama-server; a program that says nothing gets the whole micro-batch's."""
+    served = choices_of(Request(slots=2))
+    bare = served._replace(outputs=None)
+    assert served.outputs == 2
+    less = context_bytes(llama_70b, 4096, bare)[1] - context_bytes(llama_70b, 4096, served)[1]
+    assert 0 < less <= 4 * 512 * llama_70b.vocab_size
