@@ -12,7 +12,7 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import products
+from fitcheck.speed.attention import Walk, products
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
@@ -136,7 +136,7 @@ class Decoder(Steps):
 
     def _load(self, group: ReadGroup, rate: CoreRate | None) -> Load:
         cores = self._cores()
-        return Load(group.bytes, group.weights, rate.weights_per_s * cores if rate and cores else None)
+        return Load(group.bytes, group.weights, rate.of(cores) if rate and cores else None)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
@@ -146,7 +146,8 @@ class Decoder(Steps):
         if rate is None or cores is None:
             return reading
         core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
-        multiplying = products(self.model, depth, self.engine.cell_padding, self.layers) / (core * cores)
+        walk = Walk(self.engine.cell_padding, rate.skips_masked, rate.shares_cells_from, cores)
+        multiplying = products(self.model, depth, walk, self.layers) / (core * cores)
         return soft_max(reading, multiplying)
 
     def _overhead_s(self, per_layer: float) -> float:

@@ -34,6 +34,11 @@ class CoreRate:
 
     weights_per_s: float
     basis: Basis
+    parallel_share: float = 1.0
+
+    def of(self, cores: int) -> float:
+        """Weights a second for so many cores together."""
+        return self.weights_per_s * cores * (self.parallel_share if cores > 1 else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,8 @@ def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> Cor
     pace = speed or _TYPICAL_SPEED[wanted]
     for rate in rates:
         if rate.isa == wanted:
-            return CoreRate(rate.weights_per_s * pace, "profile" if isa and speed else "assumed")
+            basis: Basis = "profile" if isa and speed else "assumed"
+            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share)
     nearest = rates[0]
     scale = pace * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
     return CoreRate(nearest.weights_per_s * scale, "assumed")

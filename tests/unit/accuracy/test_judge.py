@@ -118,7 +118,7 @@ def test_all_runs_of_machines_never_seen() -> None:
 
 @pytest.mark.slow
 def test_the_profiles_hold_the_residuals_of_the_runs() -> None:
-    for engine, rows in residuals(all_cases(), load_engines()).items():
+    for engine, rows in residuals(all_cases(), load_engines(), own_cases()).items():
         for row in rows:
             held = next(kept for kept in engine.residuals if kept.basis == row.basis)
             assert (held.low, held.high) == pytest.approx((row.low, row.high), abs=0.03)
