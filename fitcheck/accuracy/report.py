@@ -18,7 +18,7 @@ _EXAMPLES = 3
 def report(
     runs: Sequence[PublishedRun], cases: Sequence[Case], engines: Sequence[Engine], own: Mapping[OwnRun, Case]
 ) -> AccuracyReport:
-    """Scores of all usable runs of the engines, and of our own. Raises ValueError where none was published."""
+    """Scores of all usable runs of the engines, and of ours. Raises ValueError where none was published."""
     judged = judge(cases, engines)
     if not judged:
         raise ValueError("no usable run of these engines")

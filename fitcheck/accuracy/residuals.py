@@ -25,9 +25,7 @@ def residuals(
     """
     known = [prediction.residue for prediction in leave_one_out(cases, engines)]
     blind = ignorant(cases, engines)
-    return {
-        engine: (*_measured(own, engine), *_residuals(engine, cases, known, blind)) for engine in engines
-    }
+    return {engine: (*_measured(own, engine), *_residuals(engine, cases, known, blind)) for engine in engines}
 
 
 def _measured(own: Mapping[OwnRun, Case], engine: Engine) -> Iterator[Residual]:

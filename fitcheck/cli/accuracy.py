@@ -61,9 +61,7 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     return 0
 
 
-def _print_fit(
-    cases: Sequence["Case"], engines: Sequence["Engine"], own: Mapping["OwnRun", "Case"]
-) -> int:
+def _print_fit(cases: Sequence["Case"], engines: Sequence["Engine"], own: Mapping["OwnRun", "Case"]) -> int:
     from fitcheck.accuracy.case import of_engine  # noqa: PLC0415
     from fitcheck.accuracy.constants import constants, figures  # noqa: PLC0415
     from fitcheck.accuracy.fit import fit  # noqa: PLC0415
@@ -71,7 +69,7 @@ def _print_fit(
     from fitcheck.render.accuracy import print_fit  # noqa: PLC0415
 
     widths = residuals(cases, engines, own)
-    for engine in engines:
+    for engine in widths:
         found = figures(fit(engine, of_engine(cases, engine)))
         fitted = {constant.name: found[constant.name] for constant in constants(engine)}
         print_fit(engine, fitted, widths[engine], sys.stdout)

@@ -15,8 +15,9 @@ OWN_ENGINE = "fitcheck"
 class TypeRate:
     """Weights of a type one core multiplies a second with an ISA, memory aside.
 
-    A rate of one core alone is more than several do each: they wait for the
-    last at the end of every product. One seen with all cores at work is not.
+    A core alone does more than one beside others at work: they share clock and
+    cache, and wait for the last after every product. ``parallel_share`` of the
+    rate is left to each; 1 where the rate was seen with all of them at work.
     """
 
     type: str
