@@ -25,7 +25,11 @@ def residuals(
     """
     known = [prediction.residue for prediction in leave_one_out(cases, engines)]
     blind = ignorant(cases, engines)
-    return {engine: (*_measured(own, engine), *_residuals(engine, cases, known, blind)) for engine in engines}
+    return {
+        engine: (*_measured(own, engine), *_residuals(engine, cases, known, blind))
+        for engine in engines
+        if engine.base is None  # another has the speeds of the one it is built on
+    }
 
 
 def _measured(own: Mapping[OwnRun, Case], engine: Engine) -> Iterator[Residual]:
