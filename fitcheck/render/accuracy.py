@@ -37,7 +37,8 @@ _INTRODUCTIONS = {
     "own": """\
 llama.cpp on two cores of a virtual machine that others use too, with its read bandwidth measured right
 before and after each run (`profiles/measurements/own`): basis `measured`. Figures of the profile were set
-from the last row's runs alone. An interval is as wide as the runs of the other models make it.
+from the last row's runs and from published ones; that two cores do less than twice as much as one was first
+seen in the others. An interval is as wide as the runs of the other models make it.
 """,
 }
 _MISS_HEADINGS = ("machine", "engine", "model", "format", "threads", "depth", "measured", "expected")

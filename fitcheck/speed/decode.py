@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    @property
+    @cached_property
     def together(self) -> Pass:
         """The tokens of a step."""
         raise NotImplementedError
@@ -113,13 +113,13 @@ class Decoder(Steps):
         draft_s = together.drafts_bytes / weights.bytes_per_s
         return (Cost(step, least_s, basis, self.engine, draft_s),)
 
-    @property
+    @cached_property
     def together(self) -> Pass:
         return pass_of(self.request)
 
     def _bytes(self, group: ReadGroup) -> float:
         """Read by a pass: more experts than by a token, everything else once."""
-        if self.together.tokens == 1:
+        if not group.expert_bytes or self.together.tokens == 1:
             return group.bytes
         return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
 
@@ -205,7 +205,7 @@ class SplitDecoder(Steps):
     parts: tuple[Decoder, ...]
     handovers: int  # from device to device, a token
 
-    @property
+    @cached_property
     def together(self) -> Pass:
         return self.parts[0].together
 
