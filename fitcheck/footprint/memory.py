@@ -36,6 +36,7 @@ class ReadGroup(NamedTuple):
     matrices: int  # products of a token, for costs that come once a product
     prompt_weights: int = 0  # multiplied for each token of a prompt: all but the output, asked for once
     prompt_bytes: int = 0  # read for them by many tokens together, which pass through all experts
+    expert_bytes: int = 0  # of the bytes, those of experts that the token chose
 
 
 PER_PROMPT = ("embedding", "output")
@@ -85,13 +86,14 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
     found: dict[str, list[int]] = {}
     for typed in assign(model, format_name):
         tensor, tensors = typed.group.tensor, 0 if typed.group.unused else typed.tensors
-        sums = found.setdefault(typed.type, [0, 0, 0, 0, 0])
+        sums = found.setdefault(typed.type, [0, 0, 0, 0, 0, 0])
         sums[0] += typed.bytes_read
         sums[1] += tensor.weights_read * tensors
         sums[2] += tensor.stack_read * tensors if tensor.rows_read > 1 else 0
         if tensor.part not in PER_PROMPT:
             sums[3] += tensor.weights_read * tensors
             sums[4] += 0 if typed.group.unused else typed.bytes
+        sums[5] += typed.bytes_read if 1 < tensor.stack != tensor.stack_read else 0
     return tuple(ReadGroup(name, *sums) for name, sums in found.items())
 
 

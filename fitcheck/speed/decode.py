@@ -12,7 +12,7 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import products
+from fitcheck.speed.attention import Walk, products
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
@@ -20,9 +20,11 @@ from fitcheck.speed.engines import (
     core_rate,
     core_speed,
     gpu_rate,
+    gpu_rate_together,
     gpu_share,
     residual,
 )
+from fitcheck.speed.passes import Pass, at_most, experts_met, pass_of
 from fitcheck.speed.roofline import Load, Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
@@ -48,16 +50,22 @@ class _Weights:
 
 
 class Cost(NamedTuple):
-    """What one token costs a device, the least physics allows, and what that rests on."""
+    """What one pass costs a device, the least physics allows, and what that rests on."""
 
     step: Step
     least_s: float
     basis: Basis
     engine: Engine
+    draft_s: float = 0.0  # of the draft's reads, were it on this device
 
 
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
+
+    @cached_property
+    def together(self) -> Pass:
+        """The tokens of a step."""
+        raise NotImplementedError
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Of each device, with ``depth`` tokens in the cache."""
@@ -66,13 +74,14 @@ class Steps:
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
         if depth not in self._answers:
-            self._answers[depth] = _decode(self.costs(depth))
+            self._answers[depth] = _decode(self.costs(depth), self.together)
         return self._answers[depth]
 
     def curve(self, context: int) -> tuple[CurvePoint, ...]:
-        """Decode speed at the start, at half and at the full context."""
+        """Decode speed at the start, at half and at the full context, which all sequences share."""
+        each = context // self.together.sequences
         points = []
-        for depth in (0, context // 2, context):
+        for depth in (0, each // 2, each):
             rate = self.at(depth).tokens_per_s
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
@@ -96,11 +105,23 @@ class Decoder(Steps):
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Its one cost with ``depth`` tokens in the cache."""
-        weights = self._weights
+        weights, together = self._weights, self.together
         step = weights.cost.attending(self._attention_s(depth, weights.bytes_per_s))
-        read = sum(group.bytes for group in self.groups) + self._cache_bytes(depth)
+        read = sum(map(self._bytes, self.groups)) + self._cache_bytes(depth)
         least_s = read / weights.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, _basis(weights, step.bound, self.engine), self.engine),)
+        basis = _basis(weights, step.bound, self.engine) if together.tokens == 1 else "assumed"
+        draft_s = together.drafts_bytes / weights.bytes_per_s
+        return (Cost(step, least_s, basis, self.engine, draft_s),)
+
+    @cached_property
+    def together(self) -> Pass:
+        return pass_of(self.request)
+
+    def _bytes(self, group: ReadGroup) -> float:
+        """Read by a pass: more experts than by a token, everything else once."""
+        if not group.expert_bytes or self.together.tokens == 1:
+            return group.bytes
+        return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
 
     @cached_property
     def _weights(self) -> _Weights:
@@ -124,7 +145,10 @@ class Decoder(Steps):
     def _on_gpu(self, gpu: Gpu) -> _Weights:
         """Bytes at the share of the data sheet's bandwidth the engine reaches, and launches."""
         bandwidth, share = gpu_bandwidth(self.machine, gpu), gpu_share(self.engine, gpu.name)
-        loads = (Load(g.bytes, g.weights, gpu_rate(self.engine, gpu, g.type)) for g in self.groups)
+        loads = (
+            self._work(g, gpu_rate(self.engine, gpu, g.type), gpu_rate_together(self.engine, gpu, g.type))
+            for g in self.groups
+        )
         bytes_per_s = bandwidth.bytes_per_s * share.read_efficiency
         cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(share.overhead_s_per_layer))
         return _Weights(bandwidth, bytes_per_s, cost, ())
@@ -136,7 +160,13 @@ class Decoder(Steps):
 
     def _load(self, group: ReadGroup, rate: CoreRate | None) -> Load:
         cores = self._cores()
-        return Load(group.bytes, group.weights, rate.weights_per_s * cores if rate and cores else None)
+        return self._work(group, rate.of(cores) if rate and cores else None)
+
+    def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
+        """A pass never takes less than one token alone, whatever products of many tokens reach."""
+        tokens = self.together.tokens
+        rate = alone if tokens == 1 else at_most(alone, together, tokens)
+        return Load(self._bytes(group), group.weights * tokens, rate)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
@@ -146,8 +176,9 @@ class Decoder(Steps):
         if rate is None or cores is None:
             return reading
         core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
-        multiplying = products(self.model, depth, self.engine.cell_padding, self.layers) / (core * cores)
-        return soft_max(reading, multiplying)
+        walk = Walk(self.engine.cell_padding, rate.skips_masked, rate.shares_cells_from, cores)
+        asked = self.together.tokens * products(self.model, depth, walk, self.layers)
+        return soft_max(reading, asked / (core * cores))
 
     def _overhead_s(self, per_layer: float) -> float:
         layers = self.model.layers if self.layers is None else self.layers
@@ -158,7 +189,8 @@ class Decoder(Steps):
         return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
     def _cache_bytes(self, depth: int) -> int:
-        return kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
+        """Of each sequence its own, once for all tokens that a draft guessed for it."""
+        return self.together.sequences * kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
 
 
 # A device that waits for another: a copy of one hidden row (16 KiB take 1 us of
@@ -173,16 +205,20 @@ class SplitDecoder(Steps):
     parts: tuple[Decoder, ...]
     handovers: int  # from device to device, a token
 
+    @cached_property
+    def together(self) -> Pass:
+        return self.parts[0].together
+
     def costs(self, depth: int) -> tuple[Cost, ...]:
         first, *rest = (cost for part in self.parts for cost in part.costs(depth))
         waiting = Step(0.0, 0.0, 0.0, self.handovers * HANDOVER_S)
         return (first._replace(step=first.step + waiting), *rest)
 
 
-def _decode(costs: Sequence[Cost]) -> Decode:
+def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
     """The answer from all devices' costs; it rests on the weakest figure of any."""
     first, *rest = costs
-    step, least_s, basis, engine = first
+    step, least_s, basis, engine, _ = first
     spread = residual(engine, basis)
     low, high = spread.low, spread.high
     if rest:
@@ -191,7 +227,9 @@ def _decode(costs: Sequence[Cost]) -> Decode:
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     for cost in rest:
         step, least_s = step + cost.step, least_s + cost.least_s
-    return Decode(_interval(1 / step.seconds, 1 / least_s, low, high), step.bound, basis)
+    gained, draft_s = together.gained, min(cost.draft_s for cost in costs)  # it lies where it is fastest
+    speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
+    return Decode(speed, step.bound, basis)
 
 
 def weakest(bases: Iterable[Basis]) -> Basis:
