@@ -85,7 +85,7 @@ class CatalogueScreen(BaseScreen):
         """Plan every model beside the interface; stops within one model when the screen is left."""
         worker = get_current_worker()
         shown_at, ranked, refused = monotonic(), list[RankedModel](), 0
-        request = replace(question.request, formats=())
+        request = replace(question.elsewhere, formats=())
         models = self._models(finder, names)
         for answer in plan_each(models, question.machine, request, question.engines, question.planner):
             if worker.is_cancelled:

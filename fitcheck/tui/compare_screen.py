@@ -82,7 +82,7 @@ class CompareScreen(BaseScreen):
             return False
         try:
             machine = app.finder.base(name or None)
-            self._other = replace(app.question, machine=machine).plan()
+            self._other = replace(app.question, machine=machine, request=app.question.elsewhere).plan()
         except FitcheckError as error:
             self.notify(f"{error.message}; {error.remedy}", severity="warning")
             return False
