@@ -48,11 +48,12 @@ class FitcheckApp(App[None]):
         Binding("q", "quit", "quit"),
     ]
 
-    plan: reactive[Plan | None] = reactive(None, init=False)
-    asked: reactive[Question | None] = reactive(None, init=False)
+    # Without repaint: an app's own reactive would draw the whole screen anew; widgets draw what changed.
+    plan: reactive[Plan | None] = reactive(None, init=False, repaint=False)
+    asked: reactive[Question | None] = reactive(None, init=False, repaint=False)
     """The newest question; where cards are planned for, its answer takes a moment."""
-    problem: reactive[str] = reactive("", init=False)
-    picked: reactive[str | None] = reactive(None, init=False)
+    problem: reactive[str] = reactive("", init=False, repaint=False)
+    picked: reactive[str | None] = reactive(None, init=False, repaint=False)
     """The format a person moved to; None follows the best one."""
 
     def __init__(self, world: World, choices: Choices | None = None) -> None:

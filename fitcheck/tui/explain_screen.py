@@ -50,7 +50,7 @@ class ExplainScreen(Dialogue[None]):
 
     def __init__(self, explanation: Explanation, part: str = "", device: str = "") -> None:
         super().__init__()
-        lines = [*device_lines(explanation, device), *(() if device else explanation.lines)]
+        lines = [*(() if device else explanation.lines), *device_lines(explanation, device)]
         # The system's reserve is no part of what the model takes: everything is shown then.
         self._lines = [line for line in lines if line.part == part] or lines
         self._explanation = explanation

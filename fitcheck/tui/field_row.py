@@ -83,7 +83,10 @@ class FieldRow(Widget, can_focus=True):
     def show(self, shown: Shown, chosen: Any, changed: bool) -> None:
         """Show the value as the plan has it; ``chosen`` is the choice itself, for Escape to restore."""
         self._chosen = chosen
-        self._text = self.field.show(shown)
+        text = self.field.show(shown)
+        if (text, changed) == (self._text, self.has_class("-changed")):
+            return  # most values stay as they are: a key must not repaint them all
+        self._text = text
         self.set_class(changed, "-changed")
         self.refresh()
 

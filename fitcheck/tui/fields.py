@@ -90,7 +90,7 @@ def _context_step(shown: Shown, direction: int) -> int:
 
 def _show_prompt(shown: Shown) -> str:
     asked = shown.question.request.prompt
-    return tokens(asked) if asked else f"the context, {tokens(_context(shown))}"
+    return tokens(asked) if asked else f"{tokens(_context(shown))}, the context"
 
 
 def _prompt_step(shown: Shown, direction: int) -> int | None:

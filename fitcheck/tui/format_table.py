@@ -18,14 +18,14 @@ NATIVE_SIGN, BEST_SIGN = "*", "★"
 COLUMNS = (
     Column("format", "format", 12, right=False, most=16),
     Column("fits", "fits", 7, right=False),
-    Column("gib", "GiB", 6, rank=2),
-    Column("bits", "bits", 5, rank=4),
-    Column("longest", "longest", 7, rank=2),
-    Column("layers", "gpu layers", 10, rank=2),
+    Column("gib", "GiB", 6, rank=3),
+    Column("bits", "bits", 5, rank=5),
+    Column("longest", "longest", 7, rank=3),
+    Column("layers", "gpu layers", 6, rank=2, most=10, short="on GPU"),
     Column("speed", "tokens/s", 16, rank=1),
-    Column("bound", "bound by", 8, rank=3, right=False),
-    Column("engine", "engine", 12, rank=6, right=False),
-    Column("note", "note", 16, rank=5, right=False, grows=True),
+    Column("bound", "bound by", 8, rank=4, right=False),
+    Column("engine", "engine", 12, rank=7, right=False),
+    Column("note", "note", 16, rank=6, right=False, grows=True),
 )
 
 _FIT_ORDER: dict[Fits, int] = {"yes": 2, "tight": 1, "no": 0}

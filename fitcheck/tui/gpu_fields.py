@@ -4,6 +4,7 @@ from collections import Counter
 
 from fitcheck.errors import BadInput
 from fitcheck.tui.field import Field, Shown, along, over
+from fitcheck.tui.memory_parts import device_label
 from fitcheck.units import GIB, gib, parse_capacity
 
 _VRAM_GIB = (4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 141, 192, 256)
@@ -13,14 +14,10 @@ _MOST_CARDS, _DIGITS = 16, 5
 def _show_gpus(shown: Shown) -> str:
     """Equal cards are counted."""
     counted = Counter(gpu.name for gpu in shown.question.machine.gpus).items()
-    return " + ".join(f"{n} × {_short(name)}" if n > 1 else _short(name) for name, n in counted) or "none"
-
-
-def _short(name: str) -> str:
-    """Without the maker, where the rest says it."""
-    for maker in ("NVIDIA GeForce ", "NVIDIA ", "AMD Radeon ", "AMD ", "Intel "):
-        name = name.removeprefix(maker)
-    return name
+    return (
+        " + ".join(f"{n} × {device_label(name)}" if n > 1 else device_label(name) for name, n in counted)
+        or "none"
+    )
 
 
 def _gpus_step(shown: Shown, direction: int) -> tuple[str, ...] | None:

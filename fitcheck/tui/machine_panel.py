@@ -13,6 +13,7 @@ from fitcheck.schema.plan import Plan
 from fitcheck.tui.field import Shown
 from fitcheck.tui.field_row import CHANGED_SIGN, FieldRow
 from fitcheck.tui.fields import MACHINE_FIELDS
+from fitcheck.tui.memory_parts import device_label
 from fitcheck.units import gb_per_s, gib
 
 THIS_MACHINE = "this machine"
@@ -72,4 +73,6 @@ def _rooms(plan: Plan) -> str:
     """What each device leaves to a model."""
     machine = plan.machine
     ram = [gib(machine.usable_bytes)] if machine.ram_bytes or not machine.cards else []
-    return ", ".join((*ram, *(f"{gib(card.usable_bytes)} on {card.name}" for card in machine.cards)))
+    return ", ".join(
+        (*ram, *(f"{gib(card.usable_bytes)} on {device_label(card.name)}" for card in machine.cards))
+    )

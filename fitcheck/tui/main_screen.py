@@ -29,7 +29,7 @@ from fitcheck.tui.verdict_line import VerdictLine
 if TYPE_CHECKING:
     from fitcheck.tui.app import FitcheckApp
 
-SWEEP_POINTS = 25
+SWEEP_POINTS = 13
 
 
 class MainScreen(Screen[None]):
@@ -117,7 +117,9 @@ class MainScreen(Screen[None]):
         plan, row = app.plan, app.row
         if plan is None or row is None:
             return
-        self.query_one(MemoryBar).show(plan, row)
+        bar = self.query_one(MemoryBar)
+        bar.show(plan, row)
+        self.set_class(bar.devices > 1, "-spread")
         self.query_one(FormatFacts).show(plan, row)
         self.query_one(VerdictLine).show(plan, row)
         self._show_speed(plan, row)

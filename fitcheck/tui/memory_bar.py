@@ -49,6 +49,10 @@ class MemoryBar(Widget, can_focus=True):
         self.refresh(layout=self._lines != before)
 
     @property
+    def devices(self) -> int:
+        return len(self._bars)
+
+    @property
     def _lines(self) -> int:
         return len(self._bars) + len(self._legend(self.size.width)) if self._bars else 0
 
@@ -95,7 +99,8 @@ class MemoryBar(Widget, can_focus=True):
         """What stands behind each bar: what is taken, and of how much."""
         if len(self._bars) < 2:
             return [""] * len(self._bars)
-        return [f" {bar.taken_bytes / GIB:.1f}/{bar.memory_bytes / GIB:.0f}" for bar in self._bars]
+        told = [f"{bar.taken_bytes / GIB:.1f}/{bar.memory_bytes / GIB:.0f}" for bar in self._bars]
+        return [f" {text:>{max(map(len, told))}}" for text in told]
 
     @property
     def _room(self) -> int:

@@ -35,6 +35,7 @@ _LOOKS = {
     "runtime": ("░", "$warning"),
     "reserve": ("╱", "$text-muted"),
 }
+_MAKERS = ("NVIDIA GeForce ", "NVIDIA ", "AMD Radeon ", "AMD ", "Intel ")
 PART_OF: dict[Holding, str] = {
     "weights": "weights",
     "repacked copy": "weights",
@@ -82,8 +83,9 @@ def total_of(bars: tuple[Bar, ...]) -> tuple[Part, ...]:
 
 
 def device_label(device: str) -> str:
-    """As short as it can be told: RAM, or the end of a card's name with its number."""
-    if device == RAM:
-        return "RAM"
-    name, _, number = device.partition(" #")
-    return f"{name.split(maxsplit=1)[-1] if ' ' in name else name}{f' #{number}' if number else ''}"
+    """As short as it can be told: the RAM, or a card without its maker."""
+    return (
+        "RAM"
+        if device == RAM
+        else next((device.removeprefix(maker) for maker in _MAKERS if device.startswith(maker)), device)
+    )
