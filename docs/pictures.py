@@ -58,7 +58,8 @@ async def tui() -> str:
         world = replace(real_world(), probe=lambda: find_machine(MACHINE), config_directory=Path(directory))
         app = FitcheckApp(world, Choices("70b", MACHINE, ram_bytes=64 * GIB, gpus=("rtx-3090",)))
         async with app.run_test(size=SCREEN) as pilot:
-            app.picked = "Q4_K_M"
+            while app.picked != "Q4_K_M":
+                await pilot.press("down")
             await app.workers.wait_for_complete()
             await pilot.pause()
             return app.export_screenshot()

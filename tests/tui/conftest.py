@@ -204,8 +204,9 @@ def paper_placed(row: FormatPlan, machine: Machine) -> FormatPlan:
     flags = (f"-ngl {on_gpu}", "-c 4096")
     return replace(
         row, fits="yes" if fits else "no", decode_tokens_per_s=speed, memory=memory,
-        placement=Placement(on_gpu, layers, 0, devices, flags), max_context=32768, prefill_tokens_per_s=850.0, ttft_s=4.82,
-        decode_bound="memory" if fits else None, why=f"{on_gpu} of {layers} layers on the GPU",
+        placement=Placement(on_gpu, layers, 0, devices, flags), max_context=32768,
+        prefill_tokens_per_s=850.0, ttft_s=4.82, decode_bound="memory" if fits else None,
+        why=f"{on_gpu} of {layers} layers on the GPU",
     )  # fmt: skip
 
 
