@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fitcheck.schema.plan import RAM, DeviceUse, FormatPlan, Holding, Plan
+from fitcheck.schema.plan import RAM, DeviceUse, FormatPlan, Holding, MachineSummary, Plan
+from fitcheck.units import gib
 
 
 class Part(NamedTuple):
@@ -89,3 +90,10 @@ def device_label(device: str) -> str:
         if device == RAM
         else next((device.removeprefix(maker) for maker in _MAKERS if device.startswith(maker)), device)
     )
+
+
+def cards_text(machine: MachineSummary) -> str:
+    """The cards beside the RAM, as the end of a line that tells the RAM."""
+    if machine.ram_bytes is None:
+        return ""
+    return "".join(f", {device_label(card.name)} with {gib(card.memory_bytes, 0)}" for card in machine.cards)
