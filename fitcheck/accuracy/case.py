@@ -9,7 +9,7 @@ from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
-from fitcheck.speed.decode import Decode, Decoder
+from fitcheck.speed.decode import Decode, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Case:
 
     def predict(self, engine: Engine) -> Decode:
         request = Request(threads=self.run.threads, flash_attention=self.run.flash_attention)
-        return Decoder(self.model, self.groups, self.machine, engine, request).at(self.run.depth)
+        runner = Runner(self.model, self.machine, engine, request)
+        return runner.decoder(self.groups).at(self.run.depth)
 
     def ratio(self, engine: Engine) -> float:
         """Measured over expected speed."""

@@ -93,11 +93,13 @@ def tensors(model: Model) -> tuple[TensorGroup, ...]:
     return layout(model).groups
 
 
+@lru_cache(maxsize=512)
 def parameters(model: Model) -> int:
     """Elements of all tensors that generation loads, as engines count them."""
     return sum(g.tensor.weights * g.tensors for g in tensors(model) if not g.unused)
 
 
+@lru_cache(maxsize=512)
 def active_parameters(model: Model) -> int:
     """Parameters of a token's path: its experts, and embedding tables in full."""
     return sum(_active(g.tensor) * g.tensors for g in tensors(model) if not g.unused)

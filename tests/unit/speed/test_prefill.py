@@ -12,6 +12,7 @@ from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.machines import find_machine
+from fitcheck.speed.decode import Runner
 from fitcheck.speed.prefill import Prefiller
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -32,7 +33,8 @@ FORMATS = ("F16", "Q8_0", "Q4_K_M", "TQ1_0")
 def prefiller(model: str, form: str, machine: Machine = HERE, **asked: object) -> Prefiller:
     shape = load_model(model)
     engine = GPU if machine.gpus else CPU
-    return Prefiller(shape, stored_as(shape, form).groups, machine, engine, Request(**asked))  # type: ignore[arg-type]
+    runner = Runner(shape, machine, engine, Request(**asked))  # type: ignore[arg-type]
+    return Prefiller(runner, stored_as(shape, form).groups)
 
 
 @settings(max_examples=40)
