@@ -112,8 +112,7 @@ def _active(tensor: Tensor) -> int:
 @lru_cache(maxsize=512)
 def layout(model: Model) -> Layout:
     """The model's tensors, caches and states, gathered; cheap to ask for again."""
-    kinds: dict[Layer, int] = {}  # hashed once: models have many layers of few kinds
-    order = [kinds.setdefault(layer, len(kinds)) for layer in model.layers]
+    kinds, order = kinds_of(model)
     described = [mechanisms_of(layer, model.hidden_size) for layer in kinds]
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
     groups = tuple(_groups(model, [blocks[kind] for kind in order]))
@@ -127,6 +126,14 @@ def layout(model: Model) -> Layout:
         state_elements=sum(mechanism.state for mechanism in mechanisms),
         scratches=frozenset(mechanism.scratch for parts in described for mechanism in parts),
     )
+
+
+@lru_cache(maxsize=512)
+def kinds_of(model: Model) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Layers that differ, and of which kind each layer is: many are of few kinds, and hashing one is slow."""
+    kinds: dict[Layer, int] = {}
+    order = tuple(kinds.setdefault(layer, len(kinds)) for layer in model.layers)
+    return tuple(kinds), order
 
 
 def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
