@@ -27,7 +27,7 @@ class Runners:
     model: Model
     machine: Machine
     request: Request
-    _known: dict[_Seat, Runner] = field(default_factory=dict)
+    _known: dict[_Seat, Runner] = field(default_factory=dict, init=False)
 
     def on(self, engine: Engine, layers: range | None = None, card: int = 0) -> Runner:
         """Some layers, or all, on the CPU or on the card of that number, as the engine has it."""
@@ -45,7 +45,7 @@ class Speeds:
     stored: Stored
     engines: Engines
     runners: Runners
-    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict)
+    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict, init=False)
 
     def expected(self, way: Way) -> float:
         """Tokens a second at the request's depth, to choose between ways."""

@@ -97,8 +97,8 @@ class Runner:
     request: Request
     layers: range | None = None  # None: all
     gpu: Gpu | None = None  # None: the machine's first, for engines that run on GPUs
-    _attended: dict[int, Attended] = field(default_factory=dict, repr=False, compare=False)
-    _rates: dict[str, CoreRate | None] = field(default_factory=dict, repr=False, compare=False)
+    _attended: dict[int, Attended] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rates: dict[str, CoreRate | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decoder(self, groups: Sequence[ReadGroup]) -> "Decoder":
         """With weights of which a token reads these groups."""

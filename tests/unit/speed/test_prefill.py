@@ -102,8 +102,9 @@ def test_what_was_never_measured_is_unknown() -> None:
     assert prefiller("llama-3.2-1b", "IQ2_XS").seconds(512) is None
     assert prefiller("nemotron-h-8b", "Q4_K_M").seconds(512) is None  # a recurrent scan
     assert prefiller("llama-3-8b", "F16", find_machine("rtx-3070")).seconds(512) is None
-    unmeasured = replace(prefiller("llama-3.2-1b", "Q4_K_M"), engine=ENGINES["vllm", "gpu"])
-    assert unmeasured.tokens_per_s() is None
+    known = prefiller("llama-3.2-1b", "Q4_K_M")
+    elsewhere = replace(known.runner, engine=ENGINES["vllm", "gpu"])
+    assert Prefiller(elsewhere, known.groups).tokens_per_s() is None
 
 
 def test_flash_attention_changes_the_attention_alone() -> None:
