@@ -1,8 +1,9 @@
 """An engine's rates translated to a machine: which kernel, how fast, how sure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
 from fitcheck.schema.machine import Basis, Gpu, Machine
 
 # The widest kernel family first. An ISA runs what the ones behind it run.
@@ -124,3 +125,13 @@ def residual(engine: Engine, basis: Basis) -> Residual:
         if row.basis == basis:
             return row
     return min(engine.residuals, key=lambda row: row.low)
+
+
+def calibration_notes(engines: Sequence[Engine], device: Device) -> tuple[str, ...]:
+    """A line for each engine on the device that runs of the user's own have moved."""
+    return tuple(
+        f"{engine.name} on this {device.upper()} is calibrated by {engine.calibrated_by} "
+        f"run{'s' if engine.calibrated_by > 1 else ''} of your own"
+        for engine in engines
+        if engine.calibrated_by and engine.device == device
+    )
