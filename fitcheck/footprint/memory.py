@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,8 +16,7 @@ _LONGEST = 1 << 20
 """Cells to look at where nobody knows how long a context the model takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """Bytes that must stay in memory for full speed; the total is their sum."""
 
     weights_bytes: int

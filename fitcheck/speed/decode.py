@@ -28,8 +28,7 @@ from fitcheck.speed.roofline import Load, Step, soft_max, step
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
 
 
-@dataclass(frozen=True, slots=True)
-class Decode:
+class Decode(NamedTuple):
     """How fast an engine decodes, what binds it, and how far to trust that."""
 
     tokens_per_s: TokenRate

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
 from fitcheck.schema.machine import Basis, Gpu, Machine
@@ -37,8 +38,7 @@ class CoreRate:
     basis: Basis
 
 
-@dataclass(frozen=True, slots=True)
-class GpuShare:
+class GpuShare(NamedTuple):
     """What an engine reaches on a GPU: share of its bandwidth, seconds a layer on top."""
 
     read_efficiency: float

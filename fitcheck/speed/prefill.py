@@ -11,6 +11,7 @@ of their own. Only what was measured is answered: None elsewhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.engine import Prefill
@@ -30,8 +31,7 @@ _HALF = ("F16", "BF16")
 _NEGLIGIBLE = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class _Rates:
+class _Rates(NamedTuple):
     """Weights x tokens a second of each group (None: negligible), products, and bytes read."""
 
     weights_per_s: tuple[float | None, ...]
