@@ -114,12 +114,19 @@ class Spreader:
         """
         ram, longest = self.budget.ram, most_cells(self.model, self.request)
         if ram is None:
-            return 0, longest
+            return 0, self._longest_on_cards(longest)
         room = ram.usable_bytes + sum(self._usable)
         most = longest_cache(self.model, self.weights_bytes, self.request, room)
         if self.engines.cpu is None or self._forced_onto_gpu():
             return 0, most
         return max_context(self.model, self.weights_bytes, self.request, ram.usable_bytes), most
+
+    def _longest_on_cards(self, longest: int) -> int:
+        """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
+        if self.request.gpu_layers is not None or self.request.cpu_moe_layers is not None:
+            return longest
+        held = self.by_layer()
+        return longest_cache(self.model, held.dense[-1] + held.experts[-1], self.request, sum(self._usable))
 
     def _holds(self, context: int) -> bool:
         return any(way.fits for way in self.ways(context))
