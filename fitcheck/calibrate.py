@@ -18,7 +18,8 @@ from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine, ReadBandwidth
 from fitcheck.schema.plan import FormatPlan
 from fitcheck.schema.request import Request
-from fitcheck.sources.calibration import Kept, load_calibration, machine_key, save_calibration
+from fitcheck.sources.calibration import Kept, load_calibration, save_calibration
+from fitcheck.sources.calibration_path import machine_key
 from fitcheck.sources.catalog import load_model
 from fitcheck.speed.calibration import Evidence, calibrated, fit, spread, with_factors
 from fitcheck.units import gb, gb_per_s, rate

@@ -1,6 +1,6 @@
 """One format judged: where it lies best, whether it fits, and how fast it runs there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,13 +9,13 @@ from fitcheck.budget import Budget
 from fitcheck.flags import flags_of
 from fitcheck.footprint.conversion import conversions
 from fitcheck.footprint.layers import ByLayer, by_layer, by_layer_of_file
-from fitcheck.footprint.memory import footprint, max_context
+from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
 from fitcheck.footprint.residence import items_in_one
 from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
-from fitcheck.pace import Speeds
+from fitcheck.pace import Runners, Speeds
 from fitcheck.placement import Engines, Spreader, Way
 from fitcheck.schema.engine import OWN_ENGINE, Device, Engine
 from fitcheck.schema.machine import Machine
@@ -51,10 +51,10 @@ class Judge:
         ways = list(spreader.ways(self.context))
         if not ways:
             return self._unrun(stored, f"{engines.name} needs {'a GPU' if engines.cpu is None else 'a CPU'}")
-        speeds = Speeds(self.model, stored, self.machine, engines, self.request)
+        speeds = Speeds(stored, engines, self._runners)
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
-            return self._row(stored, best, spreader, speeds.decoder(best).at(self.request.depth), speeds)
+            return self._row(stored, best, spreader, speeds.at(best), speeds)
         mapped = [way for way in ways if self._mapped(engines) and _short_of_ram_only(way)]
         if mapped:
             best = self._fastest(mapped, speeds)
@@ -71,15 +71,13 @@ class Judge:
         self, stored: Stored, way: Way, spreader: Spreader, decode: Decode | None, speeds: Speeds | None
     ) -> FormatPlan:
         """A format in one way, with its speed where it is known; ``speeds`` draws the curve."""
-        engines, place = spreader.engines, self._placement(way, spreader.engines)
-        memory = self._items(stored, way, engines)
-        prefiller = speeds.prefiller(way) if speeds else None
+        engines = spreader.engines
+        prefiller, steps = speeds.prefiller(way) if speeds else None, self._conversions(stored, engines)
         return FormatPlan(
-            **self._common(stored, way, memory, place, spreader.longest()),
+            **self._common(stored, way, engines, spreader.longest()),
             engine=engines.name,
-            notes=tuple(self._notes(stored, engines)),
-            placement=place,
-            conversions=self._conversions(stored, engines),
+            notes=tuple(self._notes(stored, engines, steps)),
+            conversions=steps,
             decode_tokens_per_s=decode.tokens_per_s if decode else None,
             decode_bound=decode.bound if decode else None,
             speed_basis=decode.basis if decode else None,
@@ -88,32 +86,29 @@ class Judge:
             ttft_s=prefiller.seconds(self.request.prompt or self.context) if prefiller else None,
         )
 
-    def _notes(self, stored: Stored, engines: Engines) -> Iterator[str]:
+    def _notes(self, stored: Stored, engines: Engines, steps: tuple[Conversion, ...]) -> Iterator[str]:
         yield from stored.notes
         if engines.any.memory.buffers:
             yield engines.any.memory.buffers
         if engines.name == OWN_ENGINE:
             yield _OWN
-        yield from self._too_large_to_make(stored, engines)
+        yield from self._too_large_to_make(steps)
 
     def _unrun(self, stored: Stored, note: str) -> FormatPlan:
         """The row of a format that no engine runs here: its bytes, all in the main memory."""
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context).total_bytes
-        pool = self.budget.main
+        pool, need = self.budget.main, self._need(stored).total_bytes
         way = Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu=pool.kind != "ram")
         longest = max_context(self.model, stored.weights_bytes, self.request, pool.usable_bytes)
         return FormatPlan(
-            **self._common(stored, way, self._items(stored, way, None), self._placement(way, None), longest),
+            **self._common(stored, way, None, longest),
             engine=stored.engines[0],
             notes=(*stored.notes, note),
         )
 
-    def _common(
-        self, stored: Stored, way: Way, memory: tuple[MemoryItem, ...], place: Placement, longest: int
-    ) -> dict[str, Any]:
+    def _common(self, stored: Stored, way: Way, engines: Engines | None, longest: int) -> dict[str, Any]:
         """The fields that any row has, whether an engine runs it or not."""
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context)
-        fits = self._fits(way)
+        need, fits, place = self._need(stored), self._fits(way), self._placement(way, engines)
+        memory = self._items(stored, way, engines, need)
         return {
             "format": stored.format,
             "bits_per_weight": 8 * stored.weights_bytes / parameters(self.model),
@@ -124,6 +119,7 @@ class Judge:
             "total_bytes": sum(item.bytes for item in memory if item.resident),
             "peak_bytes": sum(item.bytes for item in memory),
             "memory": memory,
+            "placement": place if engines else None,
             "fits": fits,
             "headroom_bytes": way.headroom_bytes,
             "max_context": longest,
@@ -138,19 +134,24 @@ class Judge:
             return ()
         return conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
 
-    def _too_large_to_make(self, stored: Stored, engines: Engines) -> Iterator[str]:
+    def _too_large_to_make(self, steps: Iterable[Conversion]) -> Iterator[str]:
         """Steps that need more memory than the machine has."""
         ram = self.machine.ram_bytes
-        for step in self._conversions(stored, engines):
+        for step in steps:
             if ram is not None and step.ram_bytes is not None and step.ram_bytes > ram:
                 yield f"{step.step} takes {gib(step.ram_bytes)} of RAM, more than there is"
 
-    def _items(self, stored: Stored, way: Way, engines: Engines | None) -> tuple[MemoryItem, ...]:
+    def _need(self, stored: Stored) -> Footprint:
+        """All in one memory."""
+        return footprint(self.model, stored.weights_bytes, self.request, self.context)
+
+    def _items(
+        self, stored: Stored, way: Way, engines: Engines | None, need: Footprint
+    ) -> tuple[MemoryItem, ...]:
         mapped = engines is not None and self._mapped(engines)
         if way.home and way.spread:
             names = tuple(card.name for card in self.budget.cards)
             return way.home.items(way.spread, names, mapped=mapped)
-        need = footprint(self.model, stored.weights_bytes, self.request, self.context)
         copies = self._repacked(stored, way, engines)
         return items_in_one(self.model, need, self.request.slots, mapped=mapped, repacked=copies)
 
@@ -208,6 +209,10 @@ class Judge:
     def _profile(self, name: str, device: Device) -> Engine | None:
         """The engine on this kind of device, where the machine has one that it is made for."""
         return self._usable.get((name, device))
+
+    @cached_property
+    def _runners(self) -> Runners:
+        return Runners(self.model, self.machine, self.request)
 
     @cached_property
     def _usable(self) -> dict[tuple[str, Device], Engine]:

@@ -8,31 +8,53 @@ from fitcheck.footprint.memory import ReadGroup
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.footprint.stored import Stored
 from fitcheck.placement import Engines, Way
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import Device, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.decode import Decode, Decoder, SplitDecoder, weakest
+from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, weakest
 from fitcheck.speed.disk import disk_of, reread
 from fitcheck.speed.passes import experts_met, pass_of
 from fitcheck.speed.prefill import Prefiller
+
+_Seat = tuple[str, Device, range | None, int]
+
+
+@dataclass(frozen=True)
+class Runners:
+    """A model on the devices of a machine; what no format changes is worked out once for all."""
+
+    model: Model
+    machine: Machine
+    request: Request
+    _known: dict[_Seat, Runner] = field(default_factory=dict, init=False)
+
+    def on(self, engine: Engine, layers: range | None = None, card: int = 0) -> Runner:
+        """Some layers, or all, on the CPU or on the card of that number, as the engine has it."""
+        seat = (engine.name, engine.device, layers, card)
+        if seat not in self._known:
+            gpu = self.machine.gpus[card] if self.machine.gpus else None
+            self._known[seat] = Runner(self.model, self.machine, engine, self.request, layers, gpu)
+        return self._known[seat]
 
 
 @dataclass(frozen=True)
 class Speeds:
     """A format on a machine with an engine, to be asked for each way."""
 
-    model: Model
     stored: Stored
-    machine: Machine
     engines: Engines
-    request: Request
-    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict)
+    runners: Runners
+    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict, init=False)
 
     def expected(self, way: Way) -> float:
         """Tokens a second at the request's depth, to choose between ways."""
-        return self.decoder(way).at(self.request.depth).tokens_per_s.expected
+        return self.at(way).tokens_per_s.expected
+
+    def at(self, way: Way) -> Decode:
+        """The decode speed at the request's depth."""
+        return self.decoder(way).at(self.runners.request.depth)
 
     def decoder(self, way: Way) -> Decoder | SplitDecoder:
         if id(way) not in self._known:
@@ -41,7 +63,7 @@ class Speeds:
 
     def _decoder(self, way: Way) -> Decoder | SplitDecoder:
         if way.home is None or way.spread is None or _in_one(way):
-            return Decoder(self.model, self.stored.groups, self.machine, self._engine(way), self.request)
+            return self.runners.on(self._engine(way)).decoder(self.stored.groups)
         parts = tuple(self._parts(way.home, way.spread))
         return SplitDecoder(parts, len(parts) - 1 + 2 * way.cpu_moe_layers)
 
@@ -49,7 +71,7 @@ class Speeds:
         """The way a prompt is taken in; None over several devices, which nobody measured."""
         if not _in_one(way):
             return None
-        return Prefiller(self.model, self.stored.groups, self.machine, self._engine(way), self.request)
+        return Prefiller(self.runners.on(self._engine(way)), self.stored.groups)
 
     def _engine(self, way: Way) -> Engine:
         engine = self.engines.gpu if way.gpu else self.engines.cpu
@@ -61,13 +83,13 @@ class Speeds:
         weights = home.weights
         if spread.experts and self.engines.cpu:
             groups = reads(weights, spread.ram, spread.experts, weights.table_reads)
-            yield Decoder(self.model, groups, self.machine, self.engines.cpu, self.request, spread.ram)
+            yield self.runners.on(self.engines.cpu, spread.ram).decoder(groups)
         assert self.engines.gpu is not None
-        for gpu, layers in zip(self.machine.gpus, spread.cards, strict=True):
+        for card, layers in enumerate(spread.cards):
             if layers:
                 groups = _card_reads(home, weights, layers, spread.experts)
                 inside = range(layers.start, min(layers.stop, home.layers - 1))
-                yield Decoder(self.model, groups, self.machine, self.engines.gpu, self.request, inside, gpu)
+                yield self.runners.on(self.engines.gpu, inside, card).decoder(groups)
 
     def from_disk(self, way: Way) -> Decode | None:
         """The speed where weights in RAM are evicted and read again; None without room to work in."""
@@ -76,8 +98,8 @@ class Speeds:
         cache = (use.usable_bytes or 0) - (use.need_bytes - weights)
         if cache <= 0:
             return None
-        disk, again = disk_of(self.machine.storage), reread(cache, dense, experts_read, experts)
-        decode, gained = self.decoder(way).at(self.request.depth), pass_of(self.request).gained
+        disk, again = disk_of(self.runners.machine.storage), reread(cache, dense, experts_read, experts)
+        decode, gained = self.at(way), pass_of(self.runners.request).gained
         rate = decode.tokens_per_s
         low, expected, high = (
             1 / (1 / speed + missing / gained / disk.bytes_per_s)
@@ -93,7 +115,7 @@ class Speeds:
 
     def _mapped_reads(self, way: Way) -> tuple[int, int, int, int]:
         """Of weights in RAM: read by each pass, by its experts, of all experts, and all bytes there are."""
-        met = experts_met(self.model, pass_of(self.request).tokens)
+        met = experts_met(self.runners.model, pass_of(self.runners.request).tokens)
         if way.home is None or way.spread is None:
             stored = self.stored
             whole = sum(group.bytes for group in stored.groups)

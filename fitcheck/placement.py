@@ -6,7 +6,7 @@ proportion to their memory, RAM the first ones and the embedding table.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -15,12 +15,15 @@ from typing import NamedTuple
 from fitcheck.budget import Budget, Pool
 from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
-from fitcheck.footprint.memory import choices_of, footprint, max_context, most_cells
+from fitcheck.footprint.memory import choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
+
+Shares = tuple[int, ...]
+"""Usable bytes of the first cards together, for each number of cards."""
 
 
 class Engines(NamedTuple):
@@ -71,7 +74,8 @@ class Way:
         return self.headroom_bytes >= 0
 
 
-class Spreader(NamedTuple):
+@dataclass(frozen=True)
+class Spreader:
     """A format's weights and the devices they may lie on."""
 
     model: Model
@@ -87,24 +91,56 @@ class Spreader(NamedTuple):
             yield self._whole(context, self.budget.unified, gpu=True)
         if self.engines.cpu and self.budget.ram and not self._forced_onto_gpu():
             yield self._whole(context, self.budget.ram, gpu=False)
-        if (cards := self._cards()) and self.request.gpu_layers != 0:
-            yield from self._on_cards(context, cards)
+        if self._cards and self.request.gpu_layers != 0:
+            yield from self._on_cards(context)
 
     def longest(self) -> int:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
         if not self.budget.cards:
             usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(CELL_PADDING)), default=0)
             return max_context(self.model, self.weights_bytes, self.request, usable)
-        most = most_cells(self.model, self.request) // CELL_PADDING
-        if self._holds(most * CELL_PADDING):
+        least, most = (context // CELL_PADDING for context in self._bounds())
+        if least == most or self._holds(most * CELL_PADDING):
             return most * CELL_PADDING
-        return CELL_PADDING * bisect_left(
-            range(1, most), True, key=lambda n: not self._holds(n * CELL_PADDING)
+        steps = range(least + 1, most)
+        return CELL_PADDING * (
+            least + bisect_left(steps, True, key=lambda n: not self._holds(n * CELL_PADDING))
         )
+
+    def _bounds(self) -> tuple[int, int]:
+        """A context that RAM alone holds, and one beyond which the cache alone is too large for all memories.
+
+        Both are quick to find, where each context between them asks how layers are best spread.
+        """
+        ram, longest = self.budget.ram, most_cells(self.model, self.request)
+        if ram is None:
+            return 0, self._longest_on_cards(longest)
+        room = ram.usable_bytes + sum(self._usable)
+        most = longest_cache(self.model, self.weights_bytes, self.request, room)
+        if self.engines.cpu is None or self._forced_onto_gpu():
+            return 0, most
+        return max_context(self.model, self.weights_bytes, self.request, ram.usable_bytes), most
+
+    def _longest_on_cards(self, longest: int) -> int:
+        """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
+        if self.request.gpu_layers is not None or self.request.cpu_moe_layers is not None:
+            return longest
+        held = self.by_layer()
+        return longest_cache(self.model, held.dense[-1] + held.experts[-1], self.request, sum(self._usable))
 
     def _holds(self, context: int) -> bool:
         return any(way.fits for way in self.ways(context))
 
+    @cached_property
+    def _usable(self) -> tuple[int, ...]:
+        """Of each card."""
+        return tuple(card.usable_bytes for card in self._cards)
+
+    @cached_property
+    def _shares(self) -> Shares:
+        return shares_of(self._cards)
+
+    @cached_property
     def _cards(self) -> tuple[Pool, ...]:
         """The cards the engine may use, with what it may use of them."""
         if self.engines.gpu is None:
@@ -126,44 +162,45 @@ class Spreader(NamedTuple):
         need = footprint(self.model, self.weights_bytes, self.request, context).total_bytes
         return Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu)
 
-    def _on_cards(self, context: int, cards: tuple[Pool, ...]) -> Iterator[Way]:
+    def _on_cards(self, context: int) -> Iterator[Way]:
         """All on the cards, and what lies between that and all in RAM."""
         on_cards = self.engines.any.memory.tables_on_cards
         home = Residence(self.model, self.by_layer(), context, choices_of(self.request), on_cards)
-        for spread in self._spreads(home, cards):
-            yield self._way(home, spread, cards)
+        for spread in self._spreads(home):
+            yield self._way(home, spread)
 
-    def _spreads(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+    def _spreads(self, home: Residence) -> Iterator[Spread]:
         every, asked = home.layers, self.request
         splits = (
             self.engines.any.memory.splits and self.engines.cpu is not None and self.budget.ram is not None
         )
         layers = every if asked.gpu_layers is None else asked.gpu_layers
         if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not splits:
-            yield spread_over(cards, every, layers, asked.cpu_moe_layers or 0)
+            yield spread_over(self._shares, every, layers, asked.cpu_moe_layers or 0)
             return
-        yield spread_over(cards, every, every, 0)
-        yield from self._between(home, cards)
+        whole = spread_over(self._shares, every, every, 0)
+        yield whole
+        if self._over(home, whole):
+            yield from self._between(home)
 
-    def _between(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+    def _between(self, home: Residence) -> Iterator[Spread]:
         """As much as the cards hold; experts in RAM first; as little as RAM leaves to the cards."""
         every, ram = home.layers, self.budget.ram
         assert ram is not None
-        if not self._over(home, spread_over(cards, every, every, 0), cards):
-            return
-        few = range(1, every)
-        most = bisect_left(few, True, key=lambda n: self._over(home, spread_over(cards, every, n, 0), cards))
+        few, room, shares = range(1, every), ram.usable_bytes, self._shares
+        most = bisect_left(few, True, key=lambda n: self._over(home, spread_over(shares, every, n, 0)))
+        fullest = spread_over(shares, every, most, 0)
         if most:
-            yield spread_over(cards, every, most, 0)
-        yield from self._experts_first(home, cards)
-        room = ram.usable_bytes
-        least = 1 + bisect_left(
-            few, True, key=lambda n: home.ram_bytes(spread_over(cards, every, n, 0)) <= room
-        )
-        if least < most:
-            yield spread_over(cards, every, least, 0)
+            yield fullest
+        yield from self._experts_first(home)
+        if not most or home.ram_bytes(fullest) > room:
+            return
+        few = range(1, most)
+        least = bisect_left(few, True, key=lambda n: home.ram_bytes(spread_over(shares, every, n, 0)) <= room)
+        if few[least:]:
+            yield spread_over(shares, every, few[least], 0)
 
-    def _experts_first(self, home: Residence, cards: tuple[Pool, ...]) -> Iterator[Spread]:
+    def _experts_first(self, home: Residence) -> Iterator[Spread]:
         """All layers on the cards, with the experts of as few layers in RAM as need be."""
         every, inside = home.layers, home.layers - 1
         if not home.weights.experts[-1]:
@@ -171,29 +208,32 @@ class Spreader(NamedTuple):
         least = bisect_left(
             range(inside),
             True,
-            key=lambda n: not self._over(home, spread_over(cards, every, every, n + 1), cards),
+            key=lambda n: not self._over(home, spread_over(self._shares, every, every, n + 1)),
         )
         if least < inside:
-            yield spread_over(cards, every, every, least + 1)
+            yield spread_over(self._shares, every, every, least + 1)
 
-    def _over(self, home: Residence, spread: Spread, cards: tuple[Pool, ...]) -> bool:
-        return any(home.card_bytes(spread, n) > card.usable_bytes for n, card in enumerate(cards))
+    def _over(self, home: Residence, spread: Spread) -> bool:
+        """Whether a card would hold more than it can."""
+        return any(home.card_bytes(spread, card) > usable for card, usable in enumerate(self._usable))
 
-    def _way(self, home: Residence, spread: Spread, cards: tuple[Pool, ...]) -> Way:
+    def _way(self, home: Residence, spread: Spread) -> Way:
         ram = self.budget.ram
         host = DeviceUse(RAM, "ram", ram.usable_bytes if ram else None, home.ram_bytes(spread))
         uses = (
             DeviceUse(card.name, "gpu", card.usable_bytes, home.card_bytes(spread, n))
-            for n, card in enumerate(cards)
+            for n, card in enumerate(self._cards)
         )
         return Way((*uses, host), gpu=True, home=home, spread=spread)
 
 
-def spread_over(cards: tuple[Pool, ...], layers: int, on_cards: int, cpu_moe: int) -> Spread:
+def shares_of(cards: Iterable[Pool]) -> Shares:
+    return tuple(accumulate(card.usable_bytes for card in cards))
+
+
+def spread_over(shares: Shares, layers: int, on_cards: int, cpu_moe: int) -> Spread:
     """The last layers on the cards in proportion to their memory, the others and some experts in RAM."""
-    start = layers - on_cards
-    sums = list(accumulate(card.usable_bytes for card in cards))
-    whole = sums[-1] or 1
-    ends = [start + -(-size * on_cards // whole) for size in sums]
+    start, whole = layers - on_cards, shares[-1] or 1
+    ends = [start - (-size * on_cards // whole) for size in shares]
     spans = tuple(map(range, (start, *ends), ends))
     return Spread(range(start), range(max(start, cpu_moe)), spans)

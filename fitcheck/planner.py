@@ -20,7 +20,7 @@ from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary,
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
-from fitcheck.speed.calibration import calibration_notes
+from fitcheck.speed.engines import calibration_notes
 from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
 

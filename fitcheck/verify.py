@@ -23,7 +23,7 @@ from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.measurement import Verification
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
-from fitcheck.speed.decode import Decoder
+from fitcheck.speed.decode import Runner
 from fitcheck.units import MIB, gib
 
 DEFAULT_BUDGET_S = 8.0
@@ -136,8 +136,9 @@ class _Outcome:
         """Tokens a second by each round's reads, without the vectors that no kernel multiplies by."""
         multiplied = [group for group in self._groups if _has_kernel(group)]
         machines = (self._reading(rate) for rate in self.run.read_bytes_per_s)
-        decoders = (Decoder(self.model, multiplied, machine, self.own, self.request) for machine in machines)
-        return [decoder.at(self.request.depth).tokens_per_s.expected for decoder in decoders]
+        runners = (Runner(self.model, machine, self.own, self.request) for machine in machines)
+        decodes = (runner.decoder(multiplied).at(self.request.depth) for runner in runners)
+        return [decode.tokens_per_s.expected for decode in decodes]
 
     def _reading(self, bytes_per_s: float) -> Machine:
         """The machine with the bandwidth of one round, and no other."""

@@ -9,7 +9,7 @@ from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
-from fitcheck.speed.decode import Decode, Decoder
+from fitcheck.speed.decode import Decode, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Case:
     def predict(self, engine: Engine) -> Decode:
         run = self.run
         request = Request(threads=run.threads, flash_attention=run.flash_attention, kv_type=run.kv_type)
-        return Decoder(self.model, self.groups, self.machine, engine, request).at(run.depth)
+        return Runner(self.model, self.machine, engine, request).decoder(self.groups).at(run.depth)
 
     def ratio(self, engine: Engine) -> float:
         """Measured over expected speed."""

@@ -189,7 +189,7 @@ def base_machine(name: str | None) -> Machine:
 
 def engines_of(machine: Machine) -> tuple[Engine, ...]:
     """The engines, as the user's own runs on that machine moved them."""
-    from fitcheck.sources.calibration import has_calibration  # noqa: PLC0415
+    from fitcheck.sources.calibration_path import has_calibration  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
 
     if not has_calibration(machine):

@@ -13,6 +13,7 @@ then masks no blocks), Gemma 3 12B and Gemma 4 26B without flash attention
 (-4 %), Nemotron-H 8B (-3 %), and with all logits DeepSeek V4 Flash (-5 to +15 %).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, furthest
@@ -161,6 +162,7 @@ def _widest_input(model: Model) -> int:
     )
 
 
+@lru_cache(maxsize=1024)
 def runtime_bytes(model: Model, *, served: bool = True) -> int:
     """The engine's code and tables, above all the tokenizer's; the bare library's where nothing is served."""
     size = ENGINE_BYTES + (CANDIDATE_BYTES * model.vocab_size if served else 0)

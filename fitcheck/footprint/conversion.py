@@ -15,6 +15,7 @@ from fitcheck.schema.plan import Conversion
 _SIXTEEN_BITS = ("F16", "BF16")
 
 
+@lru_cache(maxsize=16384)
 def conversions(model: Model, format_name: str, size: int, memory: EngineMemory) -> tuple[Conversion, ...]:
     """The steps from a checkpoint of 16 bits to weights of ``size`` bytes in use."""
     return tuple(

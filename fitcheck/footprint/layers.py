@@ -17,7 +17,7 @@ from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import cells, find_kv_type, stored_value_width
 from fitcheck.footprint.mechanisms import Cache, Mechanism
 from fitcheck.footprint.memory import Choices, ReadGroup
-from fitcheck.footprint.tensors import layout, mechanisms_of
+from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_of
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
@@ -225,9 +225,10 @@ def state_by_layer(model: Model, slots: int) -> tuple[int, ...]:
 
 def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
     """Sums over the first n layers of what their parts keep; those for prediction keep nothing."""
-    sizes = {layer: sum(map(size_of, mechanisms_of(layer, model.hidden_size))) for layer in {*model.layers}}
-    idle = layout(model).facts.layers_in_file + 1 - len(model.layers)
-    return tuple(accumulate([*(sizes[layer] for layer in model.layers), *[0] * idle], initial=0))
+    kinds, order = kinds_of(model)
+    sizes = [sum(map(size_of, mechanisms_of(layer, model.hidden_size))) for layer in kinds]
+    idle = layout(model).facts.layers_in_file + 1 - len(order)
+    return tuple(accumulate([*map(sizes.__getitem__, order), *[0] * idle], initial=0))
 
 
 def _cached(model: Model, cache: Cache, context: int, choices: Choices) -> int:

@@ -1,7 +1,7 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,8 +16,7 @@ _LONGEST = 1 << 20
 """Cells to look at where nobody knows how long a context the model takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """Bytes that must stay in memory for full speed; the total is their sum."""
 
     weights_bytes: int
@@ -71,9 +70,37 @@ def max_context(model: Model, weights: int, request: Request, usable_bytes: int)
     choices = choices_of(request)
     free = usable_bytes - weights - runtime_bytes(model)
     longest = most_cells(model, request) // CELL_PADDING
-    return CELL_PADDING * bisect_right(
-        range(1, longest + 1), free, key=lambda step: sum(context_bytes(model, step * CELL_PADDING, choices))
-    )
+    return CELL_PADDING * bisect_right(range(1, longest + 1), free, key=_needs(model, choices).__getitem__)
+
+
+def longest_cache(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
+    """Like ``max_context``, of weights and cache alone: no context beyond it fits, whatever else there is."""
+    free, longest = usable_bytes - weights, most_cells(model, request) // CELL_PADDING
+    caches = _caches(model, choices_of(request))
+    return CELL_PADDING * bisect_right(range(1, longest + 1), free, key=caches.__getitem__)
+
+
+class _Ladder(dict[int, int]):
+    """Bytes of contexts of so many steps of 256 cells, each worked out when it is first looked up."""
+
+    def __init__(self, size_of: Callable[[int], int]) -> None:
+        super().__init__()
+        self._size_of = size_of
+
+    def __missing__(self, step: int) -> int:
+        self[step] = self._size_of(step * CELL_PADDING)
+        return self[step]
+
+
+@lru_cache(maxsize=1024)
+def _needs(model: Model, choices: Choices) -> _Ladder:
+    """All that contexts need beside the weights."""
+    return _Ladder(lambda context: sum(context_bytes(model, context, choices)))
+
+
+@lru_cache(maxsize=1024)
+def _caches(model: Model, choices: Choices) -> _Ladder:
+    return _Ladder(lambda context: _cache_bytes(model, context, choices))
 
 
 def most_cells(model: Model, request: Request) -> int:
@@ -100,11 +127,16 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
 @lru_cache(maxsize=65536)
 def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
     kv_type, slots, ubatch, flash, outputs = choices
-    kv = kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
+    kv = _cache_bytes(model, context, choices)
     compute = compute_bytes(
         model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
     )
     return kv, compute
+
+
+def _cache_bytes(model: Model, context: int, choices: Choices) -> int:
+    kv_type, slots, ubatch, flash, _ = choices
+    return kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
 
 
 def choices_of(request: Request) -> Choices:

@@ -1,5 +1,6 @@
 """Quality beside bytes: what a format was measured to cost, and on which model."""
 
+from functools import lru_cache
 from math import log
 
 from fitcheck.footprint.mixes import FORMATS
@@ -19,6 +20,7 @@ _MEASURED = {
 _SIXTEEN_BITS = ("F32", "F16", "BF16")
 
 
+@lru_cache(maxsize=16384)
 def quality_of(format_name: str, model: Model) -> str | None:
     """The published cost, such as ``+2.8 % perplexity (Llama-3-8B)``; None where nobody measured.
 

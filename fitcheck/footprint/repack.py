@@ -14,6 +14,7 @@ AMX and Arm are read from the code alone.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import Placed, assign, placed
@@ -60,7 +61,11 @@ def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
 
 def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:
     """Bytes of the second copies on a CPU with such instructions."""
-    have = frozenset(simd)
+    return _repacked_bytes(model, format_name, frozenset(simd))
+
+
+@lru_cache(maxsize=16384)
+def _repacked_bytes(model: Model, format_name: str, have: frozenset[str]) -> int:
     return sum(
         typed.tensors * _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
         for typed in assign(model, format_name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.compute import runtime_bytes
@@ -51,11 +51,8 @@ class Residence:
         return held + (0 if self.tables_on_cards else self.weights.tables)
 
     def card_bytes(self, spread: Spread, card: int) -> int:
-        return (
-            self.card_weights(spread, card)
-            + span(self._cache, spread.cards[card])
-            + self._card_buffer(spread, card)
-        )
+        held = self.card_weights(spread, card) + span(self._cache, spread.cards[card])
+        return held + self._card_buffer(spread, card)
 
     def card_weights(self, spread: Spread, card: int) -> int:
         """Weights on a card. A tied table is copied for the output, unless the same card holds it."""
@@ -91,24 +88,15 @@ class Residence:
     @cached_property
     def _fixed(self) -> int:
         """What lies in RAM wherever the layers are."""
-        return sum(item.bytes for item in host_items(self.model, self.choices.slots))
+        return _host_bytes(self.model, self.choices.slots)
 
     @cached_property
     def _hosts(self) -> tuple[int, int]:
-        """The buffer in RAM, of cards that wait for each other and of those that don't."""
-        asked = (self.model, self.context, self.choices)
-        return host_buffer(*asked), host_buffer(*asked, pipelined=True)
+        return _host_buffers(self.model, self.context, self.choices)
 
     @cached_property
     def _buffers(self) -> tuple[int, int, int, int]:
-        """A card's buffer: with all layers on it, with some in RAM; in a pipeline as the last and before."""
-        asked = (self.model, self.context, self.choices)
-        return (
-            card_buffer(*asked),
-            card_buffer(*asked, staged=self.weights.largest),
-            card_buffer(*asked, pipelined=True),
-            card_buffer(*asked, pipelined=True, last=False),
-        )
+        return _card_buffers(self.model, self.context, self.choices, self.weights.largest)
 
     def _host(self, spread: Spread) -> int:
         return self._hosts[_pipelined(spread)]
@@ -117,6 +105,25 @@ class Residence:
         if _pipelined(spread):
             return self._buffers[2 if card == len(spread.cards) - 1 else 3]
         return self._buffers[1 if spread.experts else 0]
+
+
+@lru_cache(maxsize=4096)
+def _host_buffers(model: Model, context: int, choices: Choices) -> tuple[int, int]:
+    """The buffer in RAM, of cards that wait for each other and of those that don't."""
+    asked = (model, context, choices)
+    return host_buffer(*asked), host_buffer(*asked, pipelined=True)
+
+
+@lru_cache(maxsize=65536)
+def _card_buffers(model: Model, context: int, choices: Choices, largest: int) -> tuple[int, int, int, int]:
+    """A card's buffer: with all layers on it, with some in RAM; in a pipeline as the last and before."""
+    asked = (model, context, choices)
+    return (
+        card_buffer(*asked),
+        card_buffer(*asked, staged=largest),
+        card_buffer(*asked, pipelined=True),
+        card_buffer(*asked, pipelined=True, last=False),
+    )
 
 
 def _pipelined(spread: Spread) -> bool:
@@ -153,10 +160,15 @@ def working_items(device: str, cache: int, state: int, buffer: int) -> Iterator[
     yield _anonymous("compute buffer", device, buffer)
 
 
-def host_items(model: Model, slots: int) -> Iterator[MemoryItem]:
+@lru_cache(maxsize=1024)
+def host_items(model: Model, slots: int) -> tuple[MemoryItem, MemoryItem]:
     """What lies in RAM wherever the layers are."""
-    yield _anonymous("output buffer", RAM, output_bytes(model, slots))
-    yield _anonymous("runtime", RAM, runtime_bytes(model))
+    runtime = _anonymous("runtime", RAM, runtime_bytes(model))
+    return _anonymous("output buffer", RAM, output_bytes(model, slots)), runtime
+
+
+def _host_bytes(model: Model, slots: int) -> int:
+    return sum(item.bytes for item in host_items(model, slots))
 
 
 def _anonymous(what: Holding, device: str, size: int) -> MemoryItem:

@@ -92,11 +92,13 @@ def tensors(model: Model) -> tuple[TensorGroup, ...]:
     return layout(model).groups
 
 
+@lru_cache(maxsize=512)
 def parameters(model: Model) -> int:
     """Elements of all tensors that generation loads, as engines count them."""
     return sum(g.tensor.weights * g.tensors for g in tensors(model) if not g.unused)
 
 
+@lru_cache(maxsize=512)
 def active_parameters(model: Model) -> int:
     """Parameters of a token's path: its experts, and embedding tables in full."""
     return sum(_active(g.tensor) * g.tensors for g in tensors(model) if not g.unused)
@@ -109,8 +111,7 @@ def _active(tensor: Tensor) -> int:
 @lru_cache(maxsize=512)
 def layout(model: Model) -> Layout:
     """The model's tensors, caches and states, gathered; cheap to ask for again."""
-    kinds: dict[Layer, int] = {}  # hashed once: models have many layers of few kinds
-    order = [kinds.setdefault(layer, len(kinds)) for layer in model.layers]
+    kinds, order = kinds_of(model)
     described = [mechanisms_of(layer, model.hidden_size) for layer in kinds]
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
     groups = tuple(_groups(model, [blocks[kind] for kind in order]))
@@ -123,6 +124,14 @@ def layout(model: Model) -> Layout:
         widest_value=max((cache.value for cache in caches if not cache.apart), default=0),
         state_elements=sum(mechanism.state for mechanism in mechanisms),
     )
+
+
+@lru_cache(maxsize=512)
+def kinds_of(model: Model) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Layers that differ, and of which kind each layer is: many are of few kinds, and hashing one is slow."""
+    kinds: dict[Layer, int] = {}
+    order = tuple(kinds.setdefault(layer, len(kinds)) for layer in model.layers)
+    return tuple(kinds), order
 
 
 def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:

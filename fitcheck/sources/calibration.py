@@ -8,16 +8,13 @@ need not. A file that can't be read as ours is moved aside, never overwritten.
 import contextlib
 import json
 import os
-import re
-import sys
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.calibration import Learned, Run
 from fitcheck.schema.machine import Machine
+from fitcheck.sources.calibration_path import machine_key, path_of
 from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.sources.plain_data import decode, encode
 
@@ -40,33 +37,6 @@ class Kept:
     @property
     def runs(self) -> tuple[Run, ...]:
         return tuple(run for batch in self.batches for run in batch)
-
-
-def data_directory(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """The user's data directory for fitcheck; it may not exist yet."""
-    if environment.get("XDG_DATA_HOME", "").startswith("/"):  # the standard says: ignore a relative one
-        return Path(environment["XDG_DATA_HOME"]) / "fitcheck"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib raises where there is no home)
-    if platform == "darwin":
-        return home / "Library/Application Support/fitcheck"
-    if platform == "win32":
-        return Path(environment.get("LOCALAPPDATA", home / "AppData/Local")) / "fitcheck/Data"
-    return home / ".local/share/fitcheck"
-
-
-def machine_key(machine: Machine) -> str:
-    """The machine as calibration tells it from others: by its name and its processor.
-
-    RAM, bandwidth or threads put in place of its own leave it the same machine:
-    what is learned are shares of them.
-    """
-    parts = (machine.name, machine.cpu if machine.cpu != machine.name else None, machine.arch)
-    return ", ".join(part for part in parts if part)
-
-
-def has_calibration(machine: Machine, directory: Path | None = None) -> bool:
-    """Whether anything is kept of it: what a plan asks before it loads more."""
-    return path_of(machine_key(machine), directory).is_file()
 
 
 def load_calibration(machine: Machine, directory: Path | None = None) -> tuple[Kept, str | None]:
@@ -109,12 +79,6 @@ def clear_calibration(machine: Machine, directory: Path | None = None) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{path} can't be removed: {error.strerror}", "remove it by hand") from error
-
-
-def path_of(key: str, directory: Path | None = None) -> Path:
-    """A name people recognise; the checksum tells apart what is left of it."""
-    words = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:60]
-    return (directory or data_directory()) / f"calibration-{words}-{zlib.crc32(key.encode()):08x}.json"
 
 
 def _kept(data: bytes, key: str) -> Kept:

@@ -1,6 +1,6 @@
 """What readers achieve on a machine's memory, and how sure that is."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fitcheck.schema.machine import Basis, Gpu, Machine, Pages
 
@@ -28,8 +28,7 @@ _DESKTOP_CORE, _SERVER_CORE = 50e9, 30e9
 _SERVER_PEAK = 150e9  # more than two channels
 
 
-@dataclass(frozen=True, slots=True)
-class Bandwidth:
+class Bandwidth(NamedTuple):
     """Bytes per second read by all threads together; ``limit`` is never exceeded."""
 
     bytes_per_s: float

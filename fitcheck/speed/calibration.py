@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from math import exp, fsum, log, sqrt
 
 from fitcheck.schema.calibration import Factors, Learned
-from fitcheck.schema.engine import Device, Engine, Prefill, PrefillGpu, Residual, TypeRate
+from fitcheck.schema.engine import Engine, Prefill, PrefillGpu, Residual, TypeRate
 
 # Log spread of a run repeated on a machine that other programs use too, and of
 # the factors from machine to machine: published llama.cpp runs on CPUs lie within 0.81 and
@@ -50,16 +50,6 @@ def calibrated(engines: Sequence[Engine], learned: Sequence[Learned]) -> tuple[E
         if (engine.name, engine.device) in known
         else engine
         for engine in engines
-    )
-
-
-def calibration_notes(engines: Sequence[Engine], device: Device) -> tuple[str, ...]:
-    """A line for each engine on the device that runs of the user's own have moved."""
-    return tuple(
-        f"{engine.name} on this {device.upper()} is calibrated by {engine.calibrated_by} "
-        f"run{'s' if engine.calibrated_by > 1 else ''} of your own"
-        for engine in engines
-        if engine.calibrated_by and engine.device == device
     )
 
 

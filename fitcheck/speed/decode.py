@@ -1,7 +1,7 @@
 """Decode speed: tokens per second as an interval with its basis and its bound."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -30,8 +30,7 @@ from fitcheck.speed.roofline import Load, Step, soft_max, step
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
 
 
-@dataclass(frozen=True, slots=True)
-class Decode:
+class Decode(NamedTuple):
     """How fast an engine decodes, what binds it, and how far to trust that."""
 
     tokens_per_s: TokenRate
@@ -39,14 +38,19 @@ class Decode:
     basis: Basis
 
 
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """What reading and multiplying all weights costs, and the figures it rests on."""
+class Reading(NamedTuple):
+    """A memory as an engine reads it."""
 
     bandwidth: Bandwidth
     bytes_per_s: float  # of it, what the engine reaches
-    cost: Step
-    rates: tuple[CoreRate | None, ...]
+    overhead_s: float  # of a token, whatever is read
+
+
+class Attended(NamedTuple):
+    """What a pass costs to look at the tokens before it."""
+
+    seconds: float
+    bytes: int  # of the cache
 
 
 class Cost(NamedTuple):
@@ -62,7 +66,7 @@ class Cost(NamedTuple):
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         """The tokens of a step."""
         raise NotImplementedError
@@ -92,87 +96,88 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Decoder(Steps):
-    """A model in one format on one engine and machine, or some layers of it on one device."""
+class Runner:
+    """A model on one engine and machine, or some layers of it on one device: what no format changes."""
 
     model: Model
-    groups: Sequence[ReadGroup]
     machine: Machine
     engine: Engine
     request: Request
     layers: range | None = None  # None: all
     gpu: Gpu | None = None  # None: the machine's first, for engines that run on GPUs
+    _attended: dict[int, Attended] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rates: dict[str, CoreRate | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def costs(self, depth: int) -> tuple[Cost, ...]:
-        """Its one cost with ``depth`` tokens in the cache."""
-        weights, together = self._weights, self.together
-        step = weights.cost.attending(self._attention_s(depth, weights.bytes_per_s))
-        read = sum(map(self._bytes, self.groups)) + self._cache_bytes(depth)
-        least_s = read / weights.bandwidth.limit_bytes_per_s
-        basis = _basis(weights, step.bound, self.engine) if together.tokens == 1 else "assumed"
-        draft_s = together.drafts_bytes / weights.bytes_per_s
-        return (Cost(step, least_s, basis, self.engine, draft_s),)
+    def decoder(self, groups: Sequence[ReadGroup]) -> "Decoder":
+        """With weights of which a token reads these groups."""
+        return Decoder(self, groups)
+
+    def attended(self, depth: int) -> Attended:
+        """What ``depth`` tokens in the cache cost."""
+        if depth not in self._attended:
+            seconds = self._attention_s(depth, self.reading.bytes_per_s)
+            self._attended[depth] = Attended(seconds, self._cache_bytes(depth))
+        return self._attended[depth]
+
+    def rate(self, weight_type: str) -> CoreRate | None:
+        """Of one core."""
+        if weight_type not in self._rates:
+            self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type)
+        return self._rates[weight_type]
 
     @cached_property
-    def together(self) -> Pass:
-        return pass_of(self.request)
-
-    def _bytes(self, group: ReadGroup) -> float:
-        """Read by a pass: more experts than by a token, everything else once."""
-        if not group.expert_bytes or self.together.tokens == 1:
-            return group.bytes
-        return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
+    def card(self) -> Gpu | None:
+        """The GPU that computes."""
+        return (self.gpu or next(iter(self.machine.gpus), None)) if self.engine.device == "gpu" else None
 
     @cached_property
-    def _weights(self) -> _Weights:
-        """The part of a step that no depth changes."""
-        if self.engine.device == "gpu" and (card := self.gpu or next(iter(self.machine.gpus), None)):
-            return self._on_gpu(card)
-        return self._on_cpu()
+    def reading(self) -> Reading:
+        """The memory it reads, what the engine reaches of it, and what comes on top of reading."""
+        if self.card:
+            share = gpu_share(self.engine, self.card.name)
+            bandwidth, efficiency = gpu_bandwidth(self.machine, self.card), share.read_efficiency
+            per_layer = share.overhead_s_per_layer
+        else:
+            bandwidth = read_bandwidth(self.machine, self.request.threads, self.engine.pages)
+            efficiency, per_layer = self.engine.read_efficiency, self.engine.overhead_s_per_layer
+        return Reading(bandwidth, bandwidth.bytes_per_s * efficiency, self._overhead_s(per_layer))
 
-    def _on_cpu(self) -> _Weights:
-        """Each type costs its bytes or its arithmetic, on the cores that share the work."""
-        engine = self.engine
-        bandwidth = read_bandwidth(self.machine, self.request.threads, engine.pages)
-        rates = tuple(core_rate(engine, self.machine, group.type) for group in self.groups)
-        loads = map(self._load, self.groups, rates)
-        bytes_per_s = bandwidth.bytes_per_s * engine.read_efficiency
-        products_s = engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
-        overhead_s = self._overhead_s(engine.overhead_s_per_layer) + products_s
-        cost = step(loads, bytes_per_s, overhead_s=overhead_s)
-        return _Weights(bandwidth, bytes_per_s, cost, rates)
-
-    def _on_gpu(self, gpu: Gpu) -> _Weights:
-        """Bytes at the share of the data sheet's bandwidth the engine reaches, and launches."""
-        bandwidth, share = gpu_bandwidth(self.machine, gpu), gpu_share(self.engine, gpu.name)
-        loads = (
-            self._work(g, gpu_rate(self.engine, gpu, g.type), gpu_rate_together(self.engine, gpu, g.type))
-            for g in self.groups
-        )
-        bytes_per_s = bandwidth.bytes_per_s * share.read_efficiency
-        cost = step(loads, bytes_per_s, overhead_s=self._overhead_s(share.overhead_s_per_layer))
-        return _Weights(bandwidth, bytes_per_s, cost, ())
-
-    def _cores(self) -> int | None:
+    @cached_property
+    def cores(self) -> int | None:
         """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
         cores = self.machine.cores or self.machine.threads or self.request.threads
         return min(cores, self.request.threads or cores) if cores else None
 
-    def _load(self, group: ReadGroup, rate: CoreRate | None) -> Load:
-        cores = self._cores()
+    @cached_property
+    def together(self) -> Pass:
+        """The tokens of a step."""
+        return pass_of(self.request)
+
+    def bytes_read(self, group: ReadGroup) -> float:
+        """By a pass: more experts than by a token, everything else once."""
+        if not group.expert_bytes or self.together.tokens == 1:
+            return group.bytes
+        return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
+
+    def load(self, group: ReadGroup) -> Load:
+        """One group's work, on the cores that share it or on the GPU."""
+        if self.card:
+            alone = gpu_rate(self.engine, self.card, group.type)
+            return self._work(group, alone, gpu_rate_together(self.engine, self.card, group.type))
+        rate, cores = self.rate(group.type), self.cores
         return self._work(group, rate.of(cores) if rate and cores else None)
 
     def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
         """A pass never takes less than one token alone, whatever products of many tokens reach."""
         tokens = self.together.tokens
         rate = alone if tokens == 1 else at_most(alone, together, tokens)
-        return Load(self._bytes(group), group.weights * tokens, rate)
+        return Load(self.bytes_read(group), group.weights * tokens, rate)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
         reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
-        rate = attention_rate(self.engine, self.request.kv_type, self._flash_attention())
-        cores = self._cores()
+        rate = attention_rate(self.engine, self.request.kv_type, self.flash_attention)
+        cores = self.cores
         if rate is None or cores is None:
             return reading
         core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
@@ -184,13 +189,58 @@ class Decoder(Steps):
         layers = self.model.layers if self.layers is None else self.layers
         return self.engine.overhead_s + per_layer * len(layers)
 
-    def _flash_attention(self) -> bool:
+    @property
+    def flash_attention(self) -> bool:
+        """Whether it is used, as asked or by the engine's default."""
         asked = self.request.flash_attention
         return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
     def _cache_bytes(self, depth: int) -> int:
         """Of each sequence its own, once for all tokens that a draft guessed for it."""
         return self.together.sequences * kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
+
+
+@dataclass(frozen=True)
+class Decoder(Steps):
+    """A runner with weights in one format."""
+
+    runner: Runner
+    groups: Sequence[ReadGroup]
+
+    def costs(self, depth: int) -> tuple[Cost, ...]:
+        """Its one cost with ``depth`` tokens in the cache."""
+        runner, attended = self.runner, self.runner.attended(depth)
+        step = self._weights.attending(attended.seconds)
+        least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
+        basis = self._basis(step.bound) if runner.together.tokens == 1 else "assumed"
+        draft_s = runner.together.drafts_bytes / runner.reading.bytes_per_s
+        return (Cost(step, least_s, basis, runner.engine, draft_s),)
+
+    @property
+    def together(self) -> Pass:
+        return self.runner.together
+
+    @cached_property
+    def _weights(self) -> Step:
+        """Reading and multiplying all weights: each type costs its bytes or its arithmetic."""
+        reading, engine = self.runner.reading, self.runner.engine
+        overhead_s = reading.overhead_s
+        if not self.runner.card:
+            overhead_s += engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
+        return step(map(self.runner.load, self.groups), reading.bytes_per_s, overhead_s=overhead_s)
+
+    @cached_property
+    def _bytes(self) -> float:
+        return sum(map(self.runner.bytes_read, self.groups))
+
+    def _basis(self, bound: Bound) -> Basis:
+        """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
+        if self.runner.engine.calibrated_by:
+            return "measured"
+        leaned_on = {self.runner.reading.bandwidth.basis}
+        if bound == "compute" and not self.runner.card:
+            leaned_on |= {rate.basis for group in self.groups if (rate := self.runner.rate(group.type))}
+        return weakest(leaned_on)
 
 
 # A device that waits for another: a copy of one hidden row (16 KiB take 1 us of
@@ -205,7 +255,7 @@ class SplitDecoder(Steps):
     parts: tuple[Decoder, ...]
     handovers: int  # from device to device, a token
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         return self.parts[0].together
 
@@ -236,16 +286,6 @@ def weakest(bases: Iterable[Basis]) -> Basis:
     """The basis that an answer resting on all of them has."""
     given = set(bases)
     return next(basis for basis in _WORST_FIRST if basis in given)
-
-
-def _basis(weights: _Weights, bound: Bound, engine: Engine) -> Basis:
-    """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
-    if engine.calibrated_by:
-        return "measured"
-    leaned_on = {weights.bandwidth.basis}
-    if bound == "compute":
-        leaned_on |= {rate.basis for rate in weights.rates if rate}
-    return weakest(leaned_on)
 
 
 def _interval(expected: float, limit: float, low: float, high: float) -> TokenRate:

@@ -20,7 +20,7 @@ _ASSUMED: dict[str, float] = {
     "ram": 3.5e9,
 }
 _UNKNOWN: Literal["nvme"] = "nvme"  # what machines that run models are sold with
-_ROUNDS = 100  # of a fixed point that settles within thirty, but near a cache as large as the model
+_SETTLED = 1e-9  # the share of pages by which a solution may be off
 
 
 class Disk(NamedTuple):
@@ -66,7 +66,10 @@ def reread(cache_bytes: int, each_token: int, experts_read: int, experts: int) -
 
 
 def _hit_share(pages: int, cache: int) -> float:
-    share = 0.0
-    for _ in range(_ROUNDS if cache else 0):
-        share = exp(-pages / cache * (1 - share))
+    """The smaller solution of h = exp(-n/c (1-h)), by Newton's steps, which come up to it from below."""
+    if not cache:
+        return 0.0
+    share, ratio = 0.0, pages / cache
+    while (hit := exp(-ratio * (1 - share))) - share > _SETTLED:
+        share += (hit - share) / (1 - ratio * hit)
     return share

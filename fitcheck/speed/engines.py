@@ -1,10 +1,13 @@
 """An engine's rates translated to a machine: which kernel, how fast, how sure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fitcheck.schema.engine import (
     OWN_ENGINE,
     AttentionRate,
+    Device,
     Engine,
     GpuFamily,
     PrefillGpu,
@@ -51,8 +54,7 @@ class CoreRate:
         return self.weights_per_s * cores * (self.parallel_share if cores > 1 else 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class GpuShare:
+class GpuShare(NamedTuple):
     """What an engine reaches on a GPU: share of its bandwidth, seconds a layer on top."""
 
     read_efficiency: float
@@ -159,3 +161,13 @@ def residual(engine: Engine, basis: Basis) -> Residual:
         if row.basis == basis:
             return row
     return min(engine.residuals, key=lambda row: row.low)
+
+
+def calibration_notes(engines: Sequence[Engine], device: Device) -> tuple[str, ...]:
+    """A line for each engine on the device that runs of the user's own have moved."""
+    return tuple(
+        f"{engine.name} on this {device.upper()} is calibrated by {engine.calibrated_by} "
+        f"run{'s' if engine.calibrated_by > 1 else ''} of your own"
+        for engine in engines
+        if engine.calibrated_by and engine.device == device
+    )

@@ -9,6 +9,7 @@ largest share of the time is what binds.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fitcheck.schema.plan import Bound
 
@@ -19,8 +20,7 @@ from fitcheck.schema.plan import Bound
 _OVERLAP = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """Work of one group: bytes read, weights multiplied, and weights/s of all cores."""
 
     bytes: float

@@ -18,7 +18,7 @@ from fitcheck.footprint.memory import Choices
 from fitcheck.footprint.offload import card_buffer, host_buffer
 from fitcheck.footprint.repack import repacked_bytes
 from fitcheck.footprint.residence import Residence
-from fitcheck.placement import spread_over
+from fitcheck.placement import shares_of, spread_over
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 from fitcheck.sources.catalog import load_model
@@ -114,7 +114,7 @@ def test_what_fit_params_projects_for_an_rtx_4090() -> None:
     model = load_model("qwen3-30b-a3b")
     weights = by_layer(model, "F16")
     home = Residence(model, weights, 40960, Choices("f16", 1, 512, "auto"))
-    spread = spread_over((Pool("an RTX 4090", "gpu", 24 << 30, 0),), weights.layers, weights.layers, 0)
+    spread = spread_over((24 << 30,), weights.layers, weights.layers, 0)
     assert home.card_bytes(spread, 0) / MIB == pytest.approx(61807, rel=0.002)
 
 
@@ -128,7 +128,7 @@ def test_layers_lie_where_llama_cpp_puts_them(gpu_layers: int, cards: tuple[floa
     weights = by_layer_of_file(model, _half_better(model))
     pools = tuple(Pool(str(size), "gpu", 24 << 30, 0) for size in cards)
     home = Residence(model, weights, 4096, Choices("f16", 1, 512, "on"))
-    spread = spread_over(pools, 17, gpu_layers, 0)
+    spread = spread_over(shares_of(pools), 17, gpu_layers, 0)
     placed = [home.card_weights(spread, number) / MIB for number in range(len(cards))]
     assert placed == pytest.approx(cards, abs=0.01)
 

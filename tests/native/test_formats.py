@@ -43,12 +43,15 @@ def test_i2_s_is_what_the_layout_facts_say(cols):
     assert native.pack_row("i2_s", weights.tobytes()) == pack_i2_s(weights)
 
 
+AS_TRITS = bytes((255, 0, 1)[byte % 3] for byte in range(256))  # far quicker to draw than a list of them
+
+
 @settings(deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("name", TERNARY)
 def test_unpacking_undoes_packing(name, data):
     cols = BLOCK[name] * data.draw(st.integers(1, 2000 // BLOCK[name]))
-    weights = bytes(data.draw(st.lists(st.sampled_from([255, 0, 1]), min_size=cols, max_size=cols)))
+    weights = data.draw(st.binary(min_size=cols, max_size=cols)).translate(AS_TRITS)
     assert native.unpack_row(name, native.pack_row(name, weights), cols) == weights
 
 

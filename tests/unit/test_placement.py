@@ -12,7 +12,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.layers import by_layer, reads
 from fitcheck.footprint.memory import choices_of, read_groups
 from fitcheck.footprint.residence import Residence
-from fitcheck.placement import spread_over
+from fitcheck.placement import shares_of, spread_over
 from fitcheck.planner import plan
 from fitcheck.schema.machine import Gpu, Machine, Storage
 from fitcheck.schema.plan import RAM, FormatPlan, Plan
@@ -73,7 +73,7 @@ def test_a_spread_covers_each_layer_once(cards: list[float], layers: int, data: 
     on_cards = data.draw(st.integers(0, layers))
     cpu_moe = data.draw(st.integers(0, layers - 1))
     pools = tuple(Pool(str(n), "gpu", int(size * GIB), 0) for n, size in enumerate(cards))
-    spread = spread_over(pools, layers, on_cards, cpu_moe)
+    spread = spread_over(shares_of(pools), layers, on_cards, cpu_moe)
     covered = [layer for part in (spread.ram, *spread.cards) for layer in part]
     assert covered == list(range(layers))
     assert spread.experts == range(max(layers - on_cards, cpu_moe))
@@ -99,7 +99,7 @@ def test_more_context_never_needs_less_anywhere(
     model = resolve_model(name)
     weights = by_layer(model, form)
     pools = (Pool("a", "gpu", int(vram * GIB), 0), Pool("b", "gpu", 24 * GIB, 0))
-    spread = spread_over(pools, weights.layers, weights.layers // 2, 0)
+    spread = spread_over(shares_of(pools), weights.layers, weights.layers // 2, 0)
     homes = (
         Residence(model, weights, 256 * steps, choices_of(Request())) for steps in sorted((one, one + other))
     )

@@ -14,6 +14,7 @@ from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.sources import calibration as store
+from fitcheck.sources.calibration_path import data_directory, has_calibration, machine_key, path_of
 from fitcheck.sources.catalog import load_model, load_models
 from fitcheck.sources.plain_data import decode, encode
 from fitcheck.sources.weight_files import load_gguf
@@ -25,21 +26,21 @@ LEARNED = Learned("llama.cpp", "cpu", Factors(0.8, 1.1), 0.9, 1.1, 2, 7)
 def kept() -> store.Kept:
     shape = Shape(load_model("qwen3-30b-a3b"), "Q4_K_M")
     run = Run(shape, Request(threads=4, depth=2048), "llama.cpp", "cpu", 11.5, "typed in")
-    return store.Kept(store.machine_key(HERE), ((run, replace(run, prompt=512)), (run,)), (LEARNED,))
+    return store.Kept(machine_key(HERE), ((run, replace(run, prompt=512)), (run,)), (LEARNED,))
 
 
 def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert store.load_calibration(HERE, tmp_path) == (store.Kept("here, A CPU, x86_64"), None)
-    assert not store.has_calibration(HERE, tmp_path)
+    assert not has_calibration(HERE, tmp_path)
     store.save_calibration(kept(), tmp_path)
-    assert store.has_calibration(HERE, tmp_path)
+    assert has_calibration(HERE, tmp_path)
     assert store.load_calibration(HERE, tmp_path) == (kept(), None)
     assert store.load_calibration(replace(HERE, name="another"), tmp_path)[0].runs == ()
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]  # nothing half-written is left
 
 
 def test_ram_in_place_of_its_own_leaves_it_the_same_machine() -> None:
-    assert store.machine_key(replace(HERE, ram_bytes=1 << 40, threads=3)) == store.machine_key(HERE)
+    assert machine_key(replace(HERE, ram_bytes=1 << 40, threads=3)) == machine_key(HERE)
 
 
 def test_every_shape_survives() -> None:
@@ -69,10 +70,10 @@ BROKEN = (
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_what_is_broken_is_moved_aside(text: bytes, tmp_path: Path) -> None:
-    path = store.path_of(store.machine_key(HERE), tmp_path)
+    path = path_of(machine_key(HERE), tmp_path)
     path.write_bytes(text)
     found, notice = store.load_calibration(HERE, tmp_path)
-    assert found == store.Kept(store.machine_key(HERE))
+    assert found == store.Kept(machine_key(HERE))
     assert notice is not None and "moved to" in notice
     assert path.with_suffix(".broken.json").read_bytes() == text
     assert store.load_calibration(HERE, tmp_path) == (found, None)
@@ -86,7 +87,7 @@ def test_any_value_changed_is_read_or_moved_aside(
     """No field of a file by hand ends in a traceback later."""
     directory = tmp_path_factory.mktemp("data")
     store.save_calibration(kept(), directory)
-    path = store.path_of(store.machine_key(HERE), directory)
+    path = path_of(machine_key(HERE), directory)
     at = table = json.loads(path.read_text())
     while True:
         names = list(at) if isinstance(at, dict) else list(range(len(at)))
@@ -103,7 +104,7 @@ def test_any_value_changed_is_read_or_moved_aside(
 
 
 def test_where_it_lies() -> None:
-    where = store.data_directory
+    where = data_directory
     assert where({"XDG_DATA_HOME": "/data"}, "linux") == Path("/data/fitcheck")
     assert where({"XDG_DATA_HOME": "relative"}, "linux") == Path("~/.local/share/fitcheck").expanduser()
     assert where({}, "darwin").parts[-2:] == ("Application Support", "fitcheck")

@@ -16,7 +16,8 @@ from fitcheck.errors import BadInput
 from fitcheck.schema.calibration import Factors, Run, Shape
 from fitcheck.schema.machine import Machine, ReadBandwidth
 from fitcheck.schema.request import Request
-from fitcheck.sources.calibration import Kept, machine_key
+from fitcheck.sources.calibration import Kept
+from fitcheck.sources.calibration_path import machine_key
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.speed.calibration import calibrated, with_factors

@@ -13,7 +13,7 @@ from fitcheck.schema.plan import TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
-from fitcheck.speed.decode import Decoder
+from fitcheck.speed.decode import Decoder, Runner
 
 ENGINES = load_engines()
 MODELS = {
@@ -72,7 +72,12 @@ def decoders(draw: st.DrawFn) -> Decoder:
         flash_attention=draw(st.sampled_from(("auto", "on", "off"))),
     )
     engine: Engine = draw(st.sampled_from(ENGINES))
-    return Decoder(model, groups, draw(machines()), engine, request)
+    return Runner(model, draw(machines()), engine, request).decoder(groups)
+
+
+def changed(decoder: Decoder, **changes: object) -> Decoder:
+    """The same weights with another runner."""
+    return replace(decoder.runner, **changes).decoder(decoder.groups)  # type: ignore[arg-type]
 
 
 def rate(decoder: Decoder, depth: int = 0) -> TokenRate:
@@ -94,9 +99,9 @@ def test_more_depth_is_never_faster(decoder: Decoder, one: int, other: int) -> N
 
 @given(decoders(), depths, st.floats(1, 100))
 def test_more_bandwidth_is_never_slower(decoder: Decoder, depth: int, times: float) -> None:
-    before = replace(decoder.machine, bandwidth_bytes_per_s=20e9, overrides=("bandwidth",))
+    before = replace(decoder.runner.machine, bandwidth_bytes_per_s=20e9, overrides=("bandwidth",))
     after = replace(before, bandwidth_bytes_per_s=20e9 * times)
-    slow, fast = (rate(replace(decoder, machine=machine), depth) for machine in (before, after))
+    slow, fast = (rate(changed(decoder, machine=machine), depth) for machine in (before, after))
     assert fast.expected >= slow.expected * (1 - 1e-12)
     assert fast.limit >= slow.limit
 
@@ -105,9 +110,11 @@ def test_more_bandwidth_is_never_slower(decoder: Decoder, depth: int, times: flo
 def test_more_threads_up_to_the_cores_are_never_slower(
     decoder: Decoder, depth: int, one: int, other: int
 ) -> None:
-    machine = replace(decoder.machine, cores=192, read_bandwidth=())
+    machine = replace(decoder.runner.machine, cores=192, read_bandwidth=())
     few, many = (
-        rate(replace(decoder, machine=machine, request=replace(decoder.request, threads=threads)), depth)
+        rate(
+            changed(decoder, machine=machine, request=replace(decoder.runner.request, threads=threads)), depth
+        )
         for threads in sorted((one, other))
     )
     assert many.expected >= few.expected * (1 - 1e-12)
@@ -115,12 +122,12 @@ def test_more_threads_up_to_the_cores_are_never_slower(
 
 @given(decoders(), depths)
 def test_memory_alone_never_makes_fewer_bytes_slower(decoder: Decoder, depth: int) -> None:
-    engine = replace(decoder.engine, rates=(), attention=(), lane_costs=())
-    machine = replace(decoder.machine, kernel_rates=())
+    engine = replace(decoder.runner.engine, rates=(), attention=(), lane_costs=())
+    machine = replace(decoder.runner.machine, kernel_rates=())
     sizes = []
     for name in FORMATS:
-        groups = read_groups(decoder.model, name)
-        speed = rate(replace(decoder, engine=engine, machine=machine, groups=groups), depth)
+        groups = read_groups(decoder.runner.model, name)
+        speed = rate(replace(changed(decoder, engine=engine, machine=machine), groups=groups), depth)
         sizes.append((sum(group.bytes for group in groups), speed.expected))
     sizes.sort()
     assert all(small[1] >= large[1] * (1 - 1e-12) for small, large in pairwise(sizes))
@@ -136,11 +143,11 @@ def test_the_curve_starts_at_the_speed_and_falls(decoder: Decoder, context: int)
 
 @given(decoders(), depths, st.floats(1, 100))
 def test_faster_cores_and_lanes_are_never_slower(decoder: Decoder, depth: int, times: float) -> None:
-    card = replace(decoder.machine.gpus[0], lane_ops_per_s=1e12)
-    slow = replace(decoder.machine, core_speed=0.5, kernel_rates=(), gpus=(card,))
+    card = replace(decoder.runner.machine.gpus[0], lane_ops_per_s=1e12)
+    slow = replace(decoder.runner.machine, core_speed=0.5, kernel_rates=(), gpus=(card,))
     fast_card = replace(card, lane_ops_per_s=1e12 * times)
     fast = replace(slow, core_speed=0.5 * times, gpus=(fast_card,))
-    before, after = (rate(replace(decoder, machine=machine), depth) for machine in (slow, fast))
+    before, after = (rate(changed(decoder, machine=machine), depth) for machine in (slow, fast))
     assert after.expected >= before.expected * (1 - 1e-12)
     assert after.limit == before.limit
 
@@ -196,4 +203,4 @@ def test_better_guesses_and_cheaper_drafts_are_never_slower(
 
 
 def together(decoder: Decoder, **asked: int | float) -> Decoder:
-    return replace(decoder, request=replace(decoder.request, **asked))  # type: ignore[arg-type]
+    return changed(decoder, request=replace(decoder.runner.request, **asked))  # type: ignore[arg-type]

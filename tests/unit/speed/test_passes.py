@@ -14,7 +14,7 @@ from fitcheck.schema.plan import Plan
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
-from fitcheck.speed.decode import Decoder
+from fitcheck.speed.decode import Runner
 from fitcheck.speed.passes import Pass, at_most, experts_met, pass_notes
 from fitcheck.units import GIB
 
@@ -69,7 +69,7 @@ def test_weights_are_read_once_and_caches_for_each_sequence() -> None:
     bare = replace(bare, overhead_s=0.0, overhead_s_per_layer=0.0)
     groups = read_groups(model, "Q8_0")
     one, eight = (
-        Decoder(model, groups, DESKTOP, bare, Request(threads=8, batch=batch)).costs(4000)[0].step
+        Runner(model, DESKTOP, bare, Request(threads=8, batch=batch)).decoder(groups).costs(4000)[0].step
         for batch in (1, 8)
     )
     assert eight.memory_s == one.memory_s

@@ -12,6 +12,7 @@ from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.machines import find_machine
+from fitcheck.speed.decode import Runner
 from fitcheck.speed.prefill import Prefiller
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -32,7 +33,8 @@ FORMATS = ("F16", "Q8_0", "Q4_K_M", "TQ1_0")
 def prefiller(model: str, form: str, machine: Machine = HERE, **asked: object) -> Prefiller:
     shape = load_model(model)
     engine = GPU if machine.gpus else CPU
-    return Prefiller(shape, stored_as(shape, form).groups, machine, engine, Request(**asked))  # type: ignore[arg-type]
+    runner = Runner(shape, machine, engine, Request(**asked))  # type: ignore[arg-type]
+    return Prefiller(runner, stored_as(shape, form).groups)
 
 
 @settings(max_examples=40)
@@ -100,8 +102,9 @@ def test_what_was_never_measured_is_unknown() -> None:
     assert prefiller("llama-3.2-1b", "IQ2_XS").seconds(512) is None
     assert prefiller("nemotron-h-8b", "Q4_K_M").seconds(512) is None  # a recurrent scan
     assert prefiller("llama-3-8b", "F16", find_machine("rtx-3070")).seconds(512) is None
-    unmeasured = replace(prefiller("llama-3.2-1b", "Q4_K_M"), engine=ENGINES["vllm", "gpu"])
-    assert unmeasured.tokens_per_s() is None
+    known = prefiller("llama-3.2-1b", "Q4_K_M")
+    elsewhere = replace(known.runner, engine=ENGINES["vllm", "gpu"])
+    assert Prefiller(elsewhere, known.groups).tokens_per_s() is None
 
 
 def test_flash_attention_changes_the_attention_alone() -> None:

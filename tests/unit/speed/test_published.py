@@ -15,7 +15,7 @@ from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.machines import load_machine
-from fitcheck.speed.decode import Decoder
+from fitcheck.speed.decode import Runner
 
 
 class Run(NamedTuple):
@@ -59,7 +59,8 @@ def predicted(run: Run) -> TokenRate:
     model = load_model(run.model)
     request = Request(threads=run.threads, flash_attention="off")
     groups = read_groups(model, run.format)
-    return Decoder(model, groups, load_machine(run.machine), engine, request).at(64).tokens_per_s
+    runner = Runner(model, load_machine(run.machine), engine, request)
+    return runner.decoder(groups).at(64).tokens_per_s
 
 
 def test_half_of_the_sample_is_predicted_within_a_tenth() -> None:

@@ -10,7 +10,7 @@ from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
-from fitcheck.speed.decode import HANDOVER_S, Decoder, SplitDecoder
+from fitcheck.speed.decode import HANDOVER_S, Runner, SplitDecoder
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
 CPU, GPU = ENGINES["llama.cpp", "cpu"], ENGINES["llama.cpp", "gpu"]
@@ -25,7 +25,7 @@ WEIGHTS = by_layer(MODEL, "Q4_K_M")
 
 def whole(engine, depth=0):
     groups = read_groups(MODEL, "Q4_K_M")
-    return Decoder(MODEL, groups, MACHINE, engine, Request()).at(depth).tokens_per_s
+    return Runner(MODEL, MACHINE, engine, Request()).decoder(groups).at(depth).tokens_per_s
 
 
 def split(cut, depth=0, handovers=1):
@@ -33,16 +33,17 @@ def split(cut, depth=0, handovers=1):
     low = reads(WEIGHTS, inside[0], inside[0], WEIGHTS.table_reads)
     high = reads(WEIGHTS, range(cut, 33), range(cut, 33), WEIGHTS.output_reads)
     parts = (
-        Decoder(MODEL, low, MACHINE, CPU, Request(), inside[0]),
-        Decoder(MODEL, high, MACHINE, GPU, Request(), inside[1], CARD),
+        Runner(MODEL, MACHINE, CPU, Request(), inside[0]).decoder(low),
+        Runner(MODEL, MACHINE, GPU, Request(), inside[1], CARD).decoder(high),
     )
     return SplitDecoder(parts, handovers).at(depth).tokens_per_s
 
 
 def test_one_part_is_the_device_itself():
-    alone = Decoder(MODEL, read_groups(MODEL, "Q4_K_M"), MACHINE, CPU, Request())
+    groups = read_groups(MODEL, "Q4_K_M")
+    alone = Runner(MODEL, MACHINE, CPU, Request()).decoder(groups)
     assert SplitDecoder((alone,), 0).at(1000) == alone.at(1000)
-    spelled_out = replace(alone, layers=range(32))
+    spelled_out = replace(alone.runner, layers=range(32)).decoder(groups)
     assert spelled_out.at(1000) == alone.at(1000)
 
 
