@@ -122,7 +122,8 @@ def _facts(machine: MachineSummary) -> str:
     memory = gib(machine.usable_bytes + machine.reserve_bytes)
     reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
     changed = f", changed: {', '.join(machine.overrides)}" if machine.overrides else ""
-    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {machine.threads or '?'} threads{cards_text(machine)}{changed}"
+    threads = f"{machine.threads or '?'} threads"
+    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {threads}{cards_text(machine)}{changed}"
 
 
 def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
