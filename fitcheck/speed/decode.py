@@ -30,6 +30,11 @@ from fitcheck.speed.roofline import Load, Step, soft_max, step
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
 
 
+# How much faster than memory products are that don't show beside it: a fiftieth, or
+# two tokens would take longer together than one after the other (roofline.soft_max).
+_KEPT_UP = 1.02
+
+
 class Decode(NamedTuple):
     """How fast an engine decodes, what binds it, and how far to trust that."""
 
@@ -170,8 +175,11 @@ class Runner:
     def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
         """A pass never takes less than one token alone, whatever products of many tokens reach."""
         tokens = self.together.tokens
-        rate = alone if tokens == 1 else at_most(alone, together, tokens)
-        return Load(self.bytes_read(group), group.weights * tokens, rate)
+        if tokens == 1:
+            return Load(group.bytes, group.weights, alone)
+        if alone is None and together is not None:  # memory bound it, so its products kept up at least
+            alone = _KEPT_UP * group.weights * self.reading.bytes_per_s / group.bytes
+        return Load(self.bytes_read(group), group.weights * tokens, at_most(alone, together, tokens))
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
