@@ -50,7 +50,7 @@ class Judge:
         spreader = self._spreader(stored, engines)
         ways = list(spreader.ways(self.context))
         if not ways:
-            return self._unrun(stored, f"{engines.name} needs {'a GPU' if engines.cpu is None else 'a CPU'}")
+            return self._unrun(stored, self._no_way(engines))
         speeds = Speeds(stored, engines, self._runners)
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
@@ -60,6 +60,12 @@ class Judge:
             best = self._fastest(mapped, speeds)
             return self._row(stored, best, spreader, speeds.from_disk(best), None)
         return self._row(stored, max(ways, key=lambda way: way.headroom_bytes), spreader, None, None)
+
+    def _no_way(self, engines: Engines) -> str:
+        """Why an engine that runs the format has nowhere to put it."""
+        if engines.gpu and self.budget.cards:
+            return f"{engines.name} takes all layers onto GPUs, or none"
+        return f"{engines.name} needs {'a GPU' if engines.cpu is None else 'a CPU'}"
 
     def _fastest(self, ways: list[Way], speeds: Speeds) -> Way:
         """On unified memory the GPU's, which comes first: it leaves the cores to others."""

@@ -171,10 +171,11 @@ class Spreader:
 
     def _spreads(self, home: Residence) -> Iterator[Spread]:
         every, asked = home.layers, self.request
-        splits = (
-            self.engines.any.memory.splits and self.engines.cpu is not None and self.budget.ram is not None
-        )
+        able = self.engines.any.memory.splits
+        splits = able and self.engines.cpu is not None and self.budget.ram is not None
         layers = every if asked.gpu_layers is None else asked.gpu_layers
+        if not able and (layers < every or asked.cpu_moe_layers):
+            return
         if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not splits:
             yield spread_over(self._shares, every, layers, asked.cpu_moe_layers or 0)
             return

@@ -1,5 +1,6 @@
 """The words of a plan: why a format fits or not, and the verdict in one sentence."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fitcheck.budget import Budget, Pool
@@ -152,4 +153,9 @@ def _pools(budget: Budget) -> tuple[Pool, ...]:
 
 
 def _memory(budget: Budget) -> str:
-    return " and ".join(f"{gib(pool.memory_bytes)} of {_KINDS[pool.kind]}" for pool in _pools(budget))
+    """``2 × 24.0 GiB of GPU memory and 64.0 GiB of RAM``: equal memories together."""
+    sizes = Counter((gib(pool.memory_bytes), _KINDS[pool.kind]) for pool in _pools(budget))
+    return " and ".join(
+        f"{size} of {kind}" if count == 1 else f"{count} × {size} of {kind}"
+        for (size, kind), count in sizes.items()
+    )

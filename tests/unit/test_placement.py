@@ -279,3 +279,9 @@ def test_ollama_runs_what_llama_cpp_runs() -> None:
     assert row.placement
     assert "PARAMETER num_gpu 33" in row.placement.flags
     assert row.decode_tokens_per_s == row_of("8b", "Q4_K_M", with_cards(24)).decode_tokens_per_s
+
+
+def test_engines_that_only_run_on_gpus_leave_no_layer_behind() -> None:
+    row = row_of("70b", "EXL2-8.0bpw", with_cards(24.0), gpu_layers=20)
+    assert row.decode_tokens_per_s is None
+    assert "exllamav2 takes all layers onto GPUs, or none" in row.notes
