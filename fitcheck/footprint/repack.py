@@ -49,7 +49,11 @@ AS_IT_LIES = Repacked(0, 0)
 
 def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
     """What a CPU with such instructions rearranges."""
-    have = frozenset(simd)
+    return _repacked(model, format_name, frozenset(simd))
+
+
+@lru_cache(maxsize=16384)
+def _repacked(model: Model, format_name: str, have: frozenset[str]) -> Repacked:
     originals = sum(
         typed.bytes
         for typed in assign(model, format_name)
@@ -61,11 +65,7 @@ def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
 
 def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:
     """Bytes of the second copies on a CPU with such instructions."""
-    return _repacked_bytes(model, format_name, frozenset(simd))
-
-
-@lru_cache(maxsize=16384)
-def _repacked_bytes(model: Model, format_name: str, have: frozenset[str]) -> int:
+    have = frozenset(simd)
     return sum(
         typed.tensors * _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
         for typed in assign(model, format_name)
