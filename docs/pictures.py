@@ -29,7 +29,7 @@ HERE = Path(__file__).parent / "pictures"
 MACHINE = "ryzen-9-7950x"
 FORMATS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K", "TQ2_0")
 TABLE = f"70b --machine {MACHINE} --ram 64G {' '.join(f'--format {name}' for name in FORMATS)}"
-TABLE_WIDTH, SCREEN = 84, (122, 36)
+TABLE_WIDTH, SCREEN = 84, (122, 40)
 
 
 class Terminal(StringIO):
@@ -53,11 +53,14 @@ def table() -> str:
 
 
 async def tui() -> str:
-    """The TUI with 32 GiB put into the same machine."""
+    """The TUI with a card put into the same machine, and 64 GiB."""
     with TemporaryDirectory() as directory:
         world = replace(real_world(), probe=lambda: find_machine(MACHINE), config_directory=Path(directory))
-        app = FitcheckApp(world, Choices(model="qwen3-30b-a3b", machine=MACHINE, ram_bytes=32 * GIB))
+        app = FitcheckApp(world, Choices("70b", MACHINE, ram_bytes=64 * GIB, gpus=("rtx-3090",)))
         async with app.run_test(size=SCREEN) as pilot:
+            while app.picked != "Q4_K_M":
+                await pilot.press("down")
+            await app.workers.wait_for_complete()
             await pilot.pause()
             return app.export_screenshot()
 

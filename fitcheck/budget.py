@@ -1,7 +1,7 @@
 """How much of a machine's memory a model may have, on each of its devices."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from fitcheck.errors import BadInput
@@ -77,7 +77,25 @@ class Budget:
 
 
 def budget_of(machine: Machine, request: Request) -> Budget:
-    """The memory a plan is judged against. Raises BadInput where it is unknown."""
+    """The memory a plan is judged against, a draft's taken off. Raises BadInput where it is unknown."""
+    budget = _budget_of(machine, request)
+    return _beside(budget, request.draft_bytes) if request.speculate else budget
+
+
+def _beside(budget: Budget, draft_bytes: int) -> Budget:
+    """What a draft leaves of the device where it runs: the first card, the shared memory, or the RAM."""
+    if budget.cards:
+        first, *others = budget.cards
+        return replace(budget, cards=(_less(first, draft_bytes), *others))
+    ram, unified = (_less(pool, draft_bytes) if pool else None for pool in (budget.ram, budget.unified))
+    return replace(budget, ram=ram, unified=unified)
+
+
+def _less(pool: Pool, draft_bytes: int) -> Pool:
+    return pool._replace(reserve_bytes=pool.reserve_bytes + draft_bytes)
+
+
+def _budget_of(machine: Machine, request: Request) -> Budget:
     if machine.unified_memory and machine.ram_bytes:
         return _unified(machine, machine.ram_bytes, request)
     cards = tuple(_cards(machine.gpus))

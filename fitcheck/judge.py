@@ -11,7 +11,7 @@ from fitcheck.footprint.conversion import conversions
 from fitcheck.footprint.layers import ByLayer, by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.footprint.repack import repacked_bytes
+from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
 from fitcheck.footprint.residence import items_in_one
 from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
@@ -73,11 +73,10 @@ class Judge:
         """A format in one way, with its speed where it is known; ``speeds`` draws the curve."""
         engines = spreader.engines
         prefiller, steps = speeds.prefiller(way) if speeds else None, self._conversions(stored, engines)
-        own = engines.name == OWN_ENGINE
         return FormatPlan(
             **self._common(stored, way, engines, spreader.longest()),
             engine=engines.name,
-            notes=(*stored.notes, *((_OWN,) if own else ()), *self._too_large_to_make(steps)),
+            notes=tuple(self._notes(stored, engines, steps)),
             conversions=steps,
             decode_tokens_per_s=decode.tokens_per_s if decode else None,
             decode_bound=decode.bound if decode else None,
@@ -86,6 +85,14 @@ class Judge:
             prefill_tokens_per_s=prefiller.tokens_per_s() if prefiller else None,
             ttft_s=prefiller.seconds(self.request.prompt or self.context) if prefiller else None,
         )
+
+    def _notes(self, stored: Stored, engines: Engines, steps: Iterable[Conversion]) -> Iterator[str]:
+        yield from stored.notes
+        if engines.any.memory.buffers:
+            yield engines.any.memory.buffers
+        if engines.name == OWN_ENGINE:
+            yield _OWN
+        yield from self._too_large_to_make(steps)
 
     def _unrun(self, stored: Stored, note: str) -> FormatPlan:
         """The row of a format that no engine runs here: its bytes, all in the main memory."""
@@ -145,19 +152,19 @@ class Judge:
         if way.home and way.spread:
             names = tuple(card.name for card in self.budget.cards)
             return way.home.items(way.spread, names, mapped=mapped)
-        repacked = self._repacked(stored, way, engines)
-        return items_in_one(self.model, need, self.request.slots, mapped=mapped, repacked=repacked)
+        copies = self._repacked(stored, way, engines)
+        return items_in_one(self.model, need, self.request.slots, mapped=mapped, repacked=copies)
 
     def _mapped(self, engines: Engines) -> bool:
         return engines.any.memory.mapped and self.request.mmap and self.budget.maps_files
 
-    def _repacked(self, stored: Stored, way: Way, engines: Engines | None) -> int:
+    def _repacked(self, stored: Stored, way: Way, engines: Engines | None) -> Repacked:
         """Weights that a CPU rearranges; beside a card llama.cpp's buffers for that come too late."""
         if engines is None or way.gpu or not (engines.any.memory.repacks and self.request.repack):
-            return 0
+            return AS_IT_LIES
         if stored.format not in FORMATS or stored.file:
-            return 0
-        return repacked_bytes(self.model, stored.format, self.machine.simd)
+            return AS_IT_LIES
+        return repacked(self.model, stored.format, self.machine.simd)
 
     def _placement(self, way: Way, engines: Engines | None) -> Placement:
         layers = layout(self.model).facts.layers_in_file + 1

@@ -15,6 +15,7 @@ from fitcheck.schema.plan import TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, weakest
 from fitcheck.speed.disk import disk_of, reread
+from fitcheck.speed.passes import experts_met, pass_of
 from fitcheck.speed.prefill import Prefiller
 
 _Seat = tuple[str, Device, range | None, int]
@@ -98,31 +99,37 @@ class Speeds:
         if cache <= 0:
             return None
         disk, again = disk_of(self.runners.machine.storage), reread(cache, dense, experts_read, experts)
-        decode = self.at(way)
+        decode, gained = self.at(way), pass_of(self.runners.request).gained
         rate = decode.tokens_per_s
         low, expected, high = (
-            1 / (1 / speed + missing / disk.bytes_per_s)
+            1 / (1 / speed + missing / gained / disk.bytes_per_s)
             for speed, missing in (
                 (rate.low, again.most),
                 (rate.expected, again.expected),
                 (rate.high, again.least),
             )
         )
-        limit = min(rate.limit, disk.bytes_per_s / again.least) if again.least else rate.limit
+        limit = min(rate.limit, gained * disk.bytes_per_s / again.least) if again.least else rate.limit
         # How an operating system evicts is assumed, whatever the disk was measured at.
         return Decode(TokenRate(low, expected, high, limit), "disk", weakest((decode.basis, "assumed")))
 
     def _mapped_reads(self, way: Way) -> tuple[int, int, int, int]:
-        """Of weights in RAM: read by each token, by its experts, of all experts, and all bytes there are."""
+        """Of weights in RAM: read by each pass, by its experts, of all experts, and all bytes there are."""
+        met = experts_met(self.runners.model, pass_of(self.runners.request).tokens)
         if way.home is None or way.spread is None:
             stored = self.stored
             whole = sum(group.bytes for group in stored.groups)
             read = stored.expert_bytes_read
-            return whole - read, read, stored.expert_bytes, stored.weights_bytes
+            return whole - read, round(read * met), stored.expert_bytes, stored.weights_bytes
         weights, spread = way.home.weights, way.spread
         dense = _total(reads(weights, spread.ram, range(0), weights.table_reads))
         experts = _total(reads(weights, range(0), spread.experts))
-        return dense, experts, span(weights.experts, spread.experts), way.home.ram_weights(spread)
+        return (
+            dense,
+            round(experts * met),
+            span(weights.experts, spread.experts),
+            way.home.ram_weights(spread),
+        )
 
 
 def _in_one(way: Way) -> bool:

@@ -21,6 +21,7 @@ from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import calibration_notes
+from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
 
 DEFAULT_CONTEXT = 4096
@@ -50,7 +51,8 @@ def plan(
     longer than the model's, and UnknownName for a format nobody knows.
     """
     context = context_for(model, request)
-    request = replace(request, context=context)
+    request = replace(request, context=context, slots=max(request.slots, request.batch))
+    _check_depth(request, context)
     budget = budget_of(machine, request)
     _check_layers(model, request, budget)
     judge = Judge(model, machine, request, context, budget, engines)
@@ -58,7 +60,7 @@ def plan(
     best = _best(model, plans)
     return Plan(
         _summary(model, asked),
-        _machine_summary(machine, budget, engines),
+        _machine_summary(machine, budget, engines, request),
         request,
         plans,
         best.format if best else None,
@@ -85,6 +87,15 @@ def context_for(model: Model, request: Request) -> int:
             f"ask for --context {longest} or less",
         )
     return request.context
+
+
+def _check_depth(request: Request, context: int) -> None:
+    """Sequences together can't hold more tokens than the context that they share."""
+    if request.batch > 1 and request.batch * request.depth > context:
+        raise BadInput(
+            f"{request.batch} sequences of {request.depth} tokens need more than a context of {context}",
+            f"ask for --context {request.batch * request.depth}",
+        )
 
 
 def _check_layers(model: Model, request: Request, budget: Budget) -> None:
@@ -157,7 +168,9 @@ def _summary(model: Model, asked: str | None) -> ModelSummary:
     )
 
 
-def _machine_summary(machine: Machine, budget: Budget, engines: Sequence[Engine]) -> MachineSummary:
+def _machine_summary(
+    machine: Machine, budget: Budget, engines: Sequence[Engine], request: Request
+) -> MachineSummary:
     on_gpu = budget.device == "gpu" and machine.gpus
     bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
     return MachineSummary(
@@ -173,7 +186,12 @@ def _machine_summary(machine: Machine, budget: Budget, engines: Sequence[Engine]
         simd=machine.simd,
         gpus=machine.gpus,
         overrides=machine.overrides,
-        notes=(*machine.notes, *budget.notes, *calibration_notes(engines, budget.device)),
+        notes=(
+            *machine.notes,
+            *budget.notes,
+            *calibration_notes(engines, budget.device),
+            *pass_notes(request),
+        ),
         cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
     )
 

@@ -20,9 +20,9 @@ class Case:
     groups: tuple[ReadGroup, ...]
 
     def predict(self, engine: Engine) -> Decode:
-        request = Request(threads=self.run.threads, flash_attention=self.run.flash_attention)
-        runner = Runner(self.model, self.machine, engine, request)
-        return runner.decoder(self.groups).at(self.run.depth)
+        run = self.run
+        request = Request(threads=run.threads, flash_attention=run.flash_attention, kv_type=run.kv_type)
+        return Runner(self.model, self.machine, engine, request).decoder(self.groups).at(run.depth)
 
     def ratio(self, engine: Engine) -> float:
         """Measured over expected speed."""

@@ -1,29 +1,31 @@
 """The judged runs as scores, misses and reasons."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from statistics import median
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from fitcheck.accuracy.case import Case
 from fitcheck.accuracy.classes import device_class, format_class
 from fitcheck.accuracy.judge import judge
-from fitcheck.accuracy.spread import weighted_quantile
-from fitcheck.schema.accuracy import AccuracyReport, Judged, LeftOut, PublishedRun, Score
+from fitcheck.accuracy.own import own_scores
+from fitcheck.accuracy.score import error, score
+from fitcheck.schema.accuracy import AccuracyReport, Judged, LeftOut, OwnRun, PublishedRun, Score
 from fitcheck.schema.engine import Engine
 
 _MISSES = 12
 _EXAMPLES = 3
 
 
-def report(runs: Sequence[PublishedRun], cases: Sequence[Case], engines: Sequence[Engine]) -> AccuracyReport:
-    """Scores of all usable runs of the engines. Raises ValueError where there is none."""
+def report(
+    runs: Sequence[PublishedRun], cases: Sequence[Case], engines: Sequence[Engine], own: Mapping[OwnRun, Case]
+) -> AccuracyReport:
+    """Scores of all usable runs of the engines, and of ours. Raises ValueError where none was published."""
     judged = judge(cases, engines)
     if not judged:
         raise ValueError("no usable run of these engines")
     return AccuracyReport(
         published_runs=len(runs),
         judged_runs=len(judged),
-        scores=tuple(_scores(judged, {case.run: case for case in cases})),
+        scores=(*_scores(judged, {case.run: case for case in cases}), *own_scores(own, engines)),
         misses=_worst(judged),
         left_out=tuple(_left_out(runs)),
     )
@@ -45,27 +47,6 @@ def _scores(judged: Sequence[Judged], cases: dict[PublishedRun, Case]) -> Iterat
             groups[name_of(one)].append(one)
         for name, group in sorted(groups.items()):
             yield score(kind, name, group)
-
-
-def score(kind: str, name: str, judged: Sequence[Judged]) -> Score:
-    errors = sorted(error(j.expected, j) for j in judged)
-    return Score(
-        kind=kind,
-        name=name,
-        runs=len(judged),
-        machines=len({j.run.machine for j in judged}),
-        median_in_sample=median(error(j.in_sample, j) for j in judged),
-        median=median(errors),
-        p90=weighted_quantile([(e, 1.0) for e in errors], 0.9),
-        coverage=sum(j.low <= j.run.tokens_per_s <= j.high for j in judged) / len(judged),
-        median_bandwidth_over_size=median(error(j.bandwidth_over_size, j) for j in judged),
-        median_llmfit=median(error(j.llmfit, j) for j in judged),
-    )
-
-
-def error(expected: float, judged: Judged) -> float:
-    """How far an expected speed is from the measured one, as a share of it."""
-    return abs(expected / judged.run.tokens_per_s - 1)
 
 
 def _worst(judged: Iterable[Judged]) -> tuple[Judged, ...]:

@@ -1,26 +1,41 @@
 """The ``residuals`` of engine profiles, as published runs give them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fitcheck.accuracy.case import Case
 from fitcheck.accuracy.judge import ignorant, leave_one_out
+from fitcheck.accuracy.own import own_spread
 from fitcheck.accuracy.spread import Residue, Spread, spread, spread_of
+from fitcheck.schema.accuracy import OwnRun
 from fitcheck.schema.engine import Engine, Residual
 from fitcheck.schema.machine import Basis
 
 _LEFT_OUT = "leaving one machine out of every fit"
+_OF_THE_MINUTE = "runs that no figure was set from, with the bandwidth of the same minute"
 _STRANGERS_TAIL = 0.05
 
 
-def residuals(cases: Sequence[Case], engines: Sequence[Engine]) -> dict[Engine, tuple[Residual, ...]]:
-    """Each engine's residuals on the bases that published runs tell of.
+def residuals(
+    cases: Sequence[Case], engines: Sequence[Engine], own: Mapping[OwnRun, Case]
+) -> dict[Engine, tuple[Residual, ...]]:
+    """Each engine's residuals on the bases that runs tell of.
 
-    Runs on the machine itself are not published: ``measured`` on a CPU stays
-    what the profile says.
+    Only our own runs tell of ``measured`` on a CPU: where an engine has none,
+    it stays what the profile says.
     """
     known = [prediction.residue for prediction in leave_one_out(cases, engines)]
     blind = ignorant(cases, engines)
-    return {engine: tuple(_residuals(engine, cases, known, blind)) for engine in engines}
+    return {
+        engine: (*_measured(own, engine), *_residuals(engine, cases, known, blind))
+        for engine in engines
+        if engine.base is None  # another has the speeds of the one it is built on
+    }
+
+
+def _measured(own: Mapping[OwnRun, Case], engine: Engine) -> Iterator[Residual]:
+    if width := own_spread(own, engine):
+        source = f"profiles/measurements/own, {width.machines} models, {_OF_THE_MINUTE}"
+        yield Residual("measured", round(width.low, 2), round(width.high, 2), width.runs, source)
 
 
 def _residuals(

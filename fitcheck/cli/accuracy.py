@@ -1,7 +1,7 @@
 """fitcheck accuracy: how far predictions are off, on runs other people published."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +11,7 @@ from fitcheck.errors import BadInput
 
 if TYPE_CHECKING:
     from fitcheck.accuracy.case import Case
+    from fitcheck.schema.accuracy import OwnRun
     from fitcheck.schema.engine import Engine
 
 
@@ -28,6 +29,7 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     from fitcheck.planner import find_engine  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
     from fitcheck.sources.measurements import load_case, load_runs  # noqa: PLC0415
+    from fitcheck.sources.own_runs import load_own_runs, own_case  # noqa: PLC0415
 
     if markdown + as_json + fitting > 1:
         raise BadInput("--markdown, --json and --fit are three outputs", "ask for one of them")
@@ -40,9 +42,10 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     cases = [load_case(run) for run in runs if not run.excluded and run.engine in names]
     if not cases:
         raise BadInput(f"no usable run of {engine} was published", "ask without --engine")
+    own = {run: own_case(run) for run in load_own_runs() if run.run.engine in names}
     if fitting:
-        return _print_fit(cases, engines)
-    answer = report(runs, cases, engines)
+        return _print_fit(cases, engines, own)
+    answer = report(runs, cases, engines, own)
     if as_json:
         from fitcheck.render.json import accuracy_json  # noqa: PLC0415
 
@@ -58,15 +61,15 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     return 0
 
 
-def _print_fit(cases: Sequence["Case"], engines: Sequence["Engine"]) -> int:
+def _print_fit(cases: Sequence["Case"], engines: Sequence["Engine"], own: Mapping["OwnRun", "Case"]) -> int:
     from fitcheck.accuracy.case import of_engine  # noqa: PLC0415
     from fitcheck.accuracy.constants import constants, figures  # noqa: PLC0415
     from fitcheck.accuracy.fit import fit  # noqa: PLC0415
     from fitcheck.accuracy.residuals import residuals  # noqa: PLC0415
     from fitcheck.render.accuracy import print_fit  # noqa: PLC0415
 
-    widths = residuals(cases, engines)
-    for engine in engines:
+    widths = residuals(cases, engines, own)
+    for engine in widths:
         found = figures(fit(engine, of_engine(cases, engine)))
         fitted = {constant.name: found[constant.name] for constant in constants(engine)}
         print_fit(engine, fitted, widths[engine], sys.stdout)

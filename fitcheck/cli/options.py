@@ -124,6 +124,32 @@ def placement_options(command: Command) -> Command:
     return command
 
 
+def pass_options(command: Command) -> Command:
+    """What one pass computes: several sequences, and tokens that a draft guesses."""
+    for option in reversed(
+        (
+            click.option(
+                "--batch", type=click.IntRange(1, 256), default=1,
+                help="Sequences that decode together; tokens/s are of all of them [1].",
+            ),
+            click.option(
+                "--speculate", type=click.IntRange(0, 64), default=0, metavar="TOKENS",
+                help="Tokens that a draft guesses for each pass [0].",
+            ),
+            click.option(
+                "--accept", type=click.FloatRange(0, 1), default=0.7, metavar="SHARE",
+                help="Share of them that is taken [0.7].",
+            ),
+            _option(
+                "--draft-size", "SIZE", parse=_parse_reserve, default="0",
+                help="GiB of the draft's weights; 0: guessed from the text, at no cost.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def machine_from(options: Mapping[str, Any]) -> Machine:
     """The probed machine, or the named one, with what ``machine_options`` took put in its place."""
     simd = options["simd"]

@@ -14,6 +14,7 @@ from fitcheck.cli.options import (
     kv_type_option,
     machine_from,
     machine_options,
+    pass_options,
     placement_options,
     prompt_option,
     slots_option,
@@ -37,6 +38,7 @@ from fitcheck.sources.resolve import resolve
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
 @ubatch_option
 @slots_option
+@pass_options
 @placement_options
 @json_option
 def command(model: str, as_json: bool, **options: Any) -> int:
@@ -66,6 +68,7 @@ def answer_for(model: str, **options: Any) -> Plan:
         context=options["context"],
         kv_type=options["kv_type"],
         ubatch=options["ubatch"],
+        batch=options["batch"],
         slots=options["slots"],
         depth=options["depth"],
         prompt=options["prompt"],
@@ -78,5 +81,8 @@ def answer_for(model: str, **options: Any) -> Plan:
         cpu_moe_layers=options["cpu_moe_layers"],
         mmap=not options["no_mmap"],
         repack=not options["no_repack"],
+        speculate=options["speculate"],
+        accept=options["accept"],
+        draft_bytes=options["draft_size"],
     )
     return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

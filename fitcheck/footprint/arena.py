@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 ALIGNMENT = 32
 _ENDLESS = 1 << 62
+NOTHING = -1
 
 
 class Size(NamedTuple):
@@ -26,6 +27,9 @@ class Size(NamedTuple):
     window: int | None = None  # whose cells
     width: int = 4  # bytes of an element
     fixed: int = 0  # elements whatever the batch
+    ratio: int = 1  # tokens that a cell stands for; where there is a window, those cells lie beside its own
+    spare: int = 0  # a slot but one, where they share cells
+    most: int = 0  # no more cells of a slot than that, where it isn't 0
 
 
 class Tape:
@@ -39,7 +43,18 @@ class Tape:
         self.quantized = quantized  # the cache, whose rows are then turned before they are rounded
         self.rotates = True  # whether attention turns queries and keys by their position
         self.projects = True  # whether attention ends with its output's product, or leaves that for later
+        self.turns_back = True  # whether attention turns back what it read of a turned cache, or leaves that
         self.picked = False  # whether only the rows of wanted outputs are left
+        self.picks = False  # whether the feed-forward block picks those rows itself
+        self.blanks: list[int] = []  # laid out at the start for layers whose cells are chosen, in their order
+        self.chosen: int | None = None  # cells that the last indexer chose, where layers behind it share them
+        self.shares = False  # whether they do
+        self.activates_apart = (
+            False  # whether a gate's activation takes a tensor of its own, before up is made
+        )
+        self.beside: int | None = None  # values of attention that waits for a mixer beside it
+        self.shifted = self.unstored = NOTHING  # of RWKV: the states of inputs; the time mix's input
+        self.lasting: int | None = None  # made by the first layer and read by all others (RWKV 7, MiniMax M3)
         self.moves: list[tuple[int, int]] = []
         self.sizes: dict[Size, int] = {}  # with their numbers
         self._uses: list[int] = []
@@ -54,11 +69,14 @@ class Tape:
         window: int | None = None,
         width: int = 4,
         fixed: int = 0,
+        ratio: int = 1,
+        spare: int = 0,
+        most: int = 0,
         uses: int = 1,
     ) -> int:
         """A new tensor of that Size, which goes once ``uses`` have dropped it."""
         rows = (0, token) if self.picked else (token, 0)
-        size = Size(*rows, score, cell, sequence, window, width, fixed)
+        size = Size(*rows, score, cell, sequence, window, width, fixed, ratio, spare, most)
         self.moves.append((len(self._uses), self.sizes.setdefault(size, len(self.sizes))))
         self._uses.append(uses)
         return len(self._uses) - 1

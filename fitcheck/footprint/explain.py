@@ -14,7 +14,7 @@ from fitcheck.schema.request import Request
 
 _KV_SOURCE = "llama.cpp b11434 src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp"
 _STATE_SOURCE = "llama.cpp b11434 src/llama-memory-recurrent.cpp"
-_COMPUTE_SOURCE = "llama.cpp b11434 src/llama-context.cpp, checked against printed logs"
+_COMPUTE_SOURCE = "llama.cpp b11434 src/models, ggml-alloc.c, tools/server/server-context.cpp; by its log"
 _RUNTIME_SOURCE = "peak RSS of llama.cpp less its named buffers, measured"
 
 
@@ -28,7 +28,8 @@ def explain(model: Model, format_name: str, request: Request, context: int) -> E
         ExplanationLine(
             "compute",
             "compute and output buffers",
-            f"widest moment of a micro-batch of {min(context, request.ubatch)} tokens, masks and logits",
+            f"widest moment of a micro-batch of {min(context, request.ubatch)} tokens and its masks; "
+            "logits of one token a slot, as llama-server reserves",
             need.compute_bytes,
             _COMPUTE_SOURCE,
         ),

@@ -10,39 +10,36 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, Tape
-from fitcheck.footprint.mechanisms import Cache, describe
-from fitcheck.footprint.schedules import run
+from fitcheck.footprint.inputs import cache_inputs, read_cache
+from fitcheck.footprint.residuals import residual
+from fitcheck.footprint.schedules import project, run
+from fitcheck.footprint.schedules.attention import finish
 from fitcheck.schema.model import (
+    ChannelMix,
+    Experts,
     GatedDeltaNet,
     Layer,
     Model,
 )
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
-_LAYER_NORM = frozenset({"command-r", "cohere2"})
+_LAYER_NORM = frozenset({"command-r", "cohere2", "dbrx", "olmo"})
 # Rows of wanted outputs are picked after the last norm, not in the last layer.
-_PICKED_LATE = frozenset({"gemma4", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"})
-# Norms only after attention and feed-forward, none before.
-_NORMED_AFTER = frozenset({"olmo2", "exaone4"})
+_PICKED_LATE = frozenset(
+    {"gemma3n", "gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
+)
+# Parts that run side by side: the first one's product comes before the second, not after it.
+_PROJECTED_FIRST = frozenset({"phi2"})
+# A gate's activation is made of several operations, the first of which needs a tensor of its own.
+_ACTIVATED_APART = frozenset({"kimi-k3"})
+# Both parts read the same rows, each by a norm of its own.
+_PARALLEL = frozenset({"falcon"})
 # The sum of a residual and a part is kept in the residual's place.
 _IN_RESIDUAL = frozenset({"jamba", "lfm2", "lfm2moe"})
 _FED_IN_RESIDUAL = _IN_RESIDUAL | {"phi3"}
 # Attention without rotary positions: everywhere, or where it has no window.
-_UNROTATED = frozenset({"jamba", "nemotron_h", "nemotron_h_moe"})
+_UNROTATED = frozenset({"jamba", "kimi-k3", "kimi-linear", "nemotron_h", "nemotron_h_moe"})
 _ROTATED_IN_WINDOWS = frozenset({"cohere2"})
-
-
-_VALUES_TURNED = 64
-
-
-def turned_together(cache: Cache) -> int:
-    """Elements of a key that a quantized cache turns together: as many 64s, doubled, as divide a head."""
-    width, together = cache.key // cache.heads, 64
-    if width % together:
-        return 0
-    while width % (2 * together) == 0:
-        together *= 2
-    return together
 
 
 class Graph(NamedTuple):
@@ -62,25 +59,58 @@ def graph(model: Model, flash: bool, quantized: bool) -> Graph:
     return Graph(tuple(tape.moves), tuple(tape.sizes), 1 + max(tensor for tensor, _ in tape.moves))
 
 
+@lru_cache(maxsize=512)
+def widest_part(model: Model) -> int:
+    """Elements a token that a part of a layer holds at most, besides the row it reads."""
+    parts = {part for layer in set(model.layers) for part in (layer.mixer, *layer.ffns) if part is not None}
+    return max(
+        (_widest(part, model.hidden_size) + _again(part, model.hidden_size) for part in parts), default=0
+    )
+
+
+def _again(part: object, hidden: int) -> int:
+    """What the chosen experts give, a second time: cards were found to hold it twice."""
+    return part.active * (part.latent_size or hidden) if isinstance(part, Experts) else 0
+
+
+def _widest(part: object, hidden: int) -> int:
+    tape = Tape(flash=True, quantized=False)
+    tape.blanks.append(tape.take())
+    tape.shifted, tape.unstored = tape.take(), tape.take()
+    source = tape.take(hidden)
+    run(part, tape, hidden, source)
+    sizes = list(tape.sizes)
+    held: dict[int, int] = {}
+    widest = 0
+    for tensor, number in tape.moves:
+        held[tensor] = 0 if number < 0 else sizes[number].token
+        widest = max(widest, sum(held.values()))
+    return widest - hidden
+
+
 class _Builder:
     def __init__(self, model: Model, flash: bool, quantized: bool) -> None:
         self.model = model
         self.hidden = model.hidden_size
         self.tape = Tape(flash, quantized)
-        self.layers = _standing_for_all(model.layers)
+        self.tape.activates_apart = model.architecture in _ACTIVATED_APART
+        self.residual = residual(model, self.tape)
+        self.layers = model.layers if model.residual_scores else _standing_for_all(model.layers)
         self.inputs: dict[int | None, tuple[int, ...]] = {}
 
     def build(self) -> None:
         rows = self._embed()
         slices = self._slices_looked_up()
+        rows = self.residual.begin(rows)
         for number, layer in enumerate(self.layers):
-            rows = self._layer(layer, rows, last=number == len(self.layers) - 1)
+            rows = self._layer(layer, rows, number)
             if slices is not None:
                 slices = self._slice(slices) if number else self._slice(self._slices_mixed(slices))
         if slices is not None:
             self.tape.drop(slices)
         tape, model = self.tape, self.model
-        if model.architecture in _LAYER_NORM:
+        rows = self.residual.end(rows)
+        if model.norm_bias or model.architecture in _LAYER_NORM:
             rows = self._replace(rows, self.hidden)
         if model.architecture in _PICKED_LATE:
             self._pick(rows)
@@ -94,7 +124,7 @@ class _Builder:
     def _pick(self, *tensors: int) -> list[int]:
         """The rows whose outputs are wanted, in tensors of their own; no others go on."""
         self.tape.picked = True
-        picked = [self._replace(rows, self.hidden) for rows in tensors]
+        picked = [self._picked(rows) for rows in tensors]
         self.tape.drop(self.wanted)
         return picked
 
@@ -106,9 +136,12 @@ class _Builder:
         tape, hidden = self.tape, self.hidden
         tokens = tape.take(1)
         tape.take(hidden)
+        if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
+            self.inputs = cache_inputs(self.model, self.layers, tape)
+            return self._replace(tokens, hidden)
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
-        self._cache_inputs()
+        self.inputs = cache_inputs(self.model, self.layers, tape)
         self.wanted = tape.take(1)
         rows = self._replace(tokens, hidden)
         looked_up = self._replace(mixed[0], hidden)
@@ -136,87 +169,101 @@ class _Builder:
 
     def _slice(self, slices: int) -> int:
         """What a layer adds of its slice."""
+        if self.model.altup is not None:  # part of how it corrects its states
+            return slices
         gate = self.tape.take(self._slices // len(self.model.layers))
         self.tape.drop(self._replace(gate, self.hidden))
         return slices
 
-    def _cache_inputs(self) -> None:
-        """Positions, and for each kind of cache the places to write, the turns and the mask."""
-        tape = self.tape
-        caches = [cache for layer in self.layers if (cache := _cache(layer, self.hidden))]
-        position = tape.take(1, uses=len(caches) or 1)
-        for window in dict.fromkeys(cache.window for cache in caches):
-            equal = [cache for cache in caches if cache.window == window]
-            uses = len(equal)
-            places = 1 if tape.flash else max(cache.value for cache in equal) or 1
-            inputs = [tape.take(1, width=8, uses=uses), tape.take(places, width=8, uses=uses)]
-            if tape.quantized:
-                sizes = (turned_together(equal[0]), _VALUES_TURNED if equal[0].value else 0)
-                inputs += [tape.take(fixed=size * size, uses=uses) for size in sizes if size]
-            inputs.append(tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=uses))
-            self.inputs[window] = (position, *inputs)
-
-    def _layer(self, layer: Layer, rows: int, *, last: bool) -> int:
-        if layer.mixer is not None and layer.ffns and layer.norms == 1:
+    def _layer(self, layer: Layer, rows: int, number: int) -> int:
+        last = number == len(self.layers) - 1
+        if last:  # layers that others stand for are done with theirs
+            self.tape.drop(*self.tape.blanks[:-1])
+            del self.tape.blanks[:-1]
+        self.tape.picks = last and isinstance(layer.ffns[0] if layer.ffns else None, ChannelMix)
+        both = layer.norms == 1 or self.model.architecture in _PARALLEL
+        if layer.mixer is not None and layer.ffns and both:
             return self._parallel(layer, rows, last=last)
         tape = self.tape
         if layer.mixer is not None:
-            mixed = self._mix(layer, self._norm(rows))
-            if last and self.model.architecture not in _PICKED_LATE:
+            source = self.residual.enter(rows)
+            self.residual.bank(number, rows)
+            mixed = self._mix(layer, rows, source, last=last)
+            if last and not tape.picks and not self._picked_late:
                 mixed, rows = self._pick(mixed, rows)
             in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
-            rows = self._add(mixed, rows, in_residual)
+            rows = self.residual.leave(mixed, rows, in_residual)
         if layer.ffns:
-            source = self._norm(rows)
+            source = self.residual.enter(rows)
             for _ in layer.ffns[1:]:
                 tape.keep(source)
             outputs = [run(part, tape, self.hidden, source) for part in layer.ffns]
             tape.drop(*outputs[1:])
-            rows = self._add(outputs[0], rows, self.model.architecture in _FED_IN_RESIDUAL)
+            if tape.picks:
+                (rows,) = self._pick(rows)
+            rows = self.residual.leave(outputs[0], rows, self.model.architecture in _FED_IN_RESIDUAL)
         return rows
 
-    def _mix(self, layer: Layer, source: int) -> int:
+    @property
+    def _picked_late(self) -> bool:
+        return self.model.architecture in _PICKED_LATE or self.model.hyper_connections > 0
+
+    def _mix(self, layer: Layer, rows: int, source: int, *, last: bool) -> int:
         """The mixer; the inputs of its cache go with the last layer that reads them."""
-        cache = _cache(layer, self.hidden)
-        self.tape.rotates = self.model.architecture not in _UNROTATED and not (
+        tape, cache = self.tape, read_cache(layer, self.hidden)
+        tape.rotates = self.model.architecture not in _UNROTATED and not (
             self.model.architecture in _ROTATED_IN_WINDOWS and cache is not None and cache.window is None
         )
-        if layer.beside is not None:
-            self.tape.keep(source)
-        mixed = run(layer.mixer, self.tape, self.hidden, source)
-        if layer.beside is not None:
-            mixed = self._add(run(layer.beside, self.tape, self.hidden, source), mixed, in_residual=False)
+        if layer.beside is None:
+            mixed = run(layer.mixer, tape, self.hidden, source)
+        else:
+            mixed = self._side_by_side(layer, rows, source)
         if cache is not None:
-            self.tape.drop(*self.inputs[cache.window])
+            tape.drop(*self.inputs[cache.window])
+        if last:
+            tape.drop(*(kept for kept in (tape.lasting, tape.chosen) if kept is not None))
         return mixed
 
-    def _norm(self, rows: int) -> int:
-        if self.model.architecture in _NORMED_AFTER:
-            return self.tape.keep(rows)
-        return self.tape.take(self.hidden)
-
-    def _add(self, part: int, rows: int, in_residual: bool) -> int:
-        """The sum takes the place of one of the two."""
-        kept, gone = (rows, part) if in_residual else (part, rows)
-        self.tape.drop(gone)
-        return kept
+    def _side_by_side(self, layer: Layer, rows: int, source: int) -> int:
+        """Attention up to its values, then the other mixer, which has a norm of its own."""
+        tape = self.tape
+        tape.projects = False
+        tape.beside = run(layer.mixer, tape, self.hidden, source)
+        tape.projects = True
+        other = run(layer.beside, tape, self.hidden, self.residual.enter(rows))
+        mixed, tape.beside = tape.beside, None
+        tape.drop(other)
+        return mixed
 
     def _parallel(self, layer: Layer, rows: int, *, last: bool) -> int:
-        """Attention and feed-forward of the same normed rows; both are added at the end."""
-        source = self.tape.keep(self._norm(rows))
-        self.tape.projects = False
-        mixed = self._mix(layer, source)
-        self.tape.projects = True
-        fed = run(layer.ffns[0], self.tape, self.hidden, source)
+        """Attention and feed-forward of the same rows; both are added at the end."""
+        tape, source = self.tape, self.residual.enter(rows)
+        apart = layer.norms > 1
+        tape.projects = tape.turns_back = self.model.architecture in _PROJECTED_FIRST
+        mixed = self._mix(layer, rows, source if apart else tape.keep(source), last=last)
+        first = tape.projects
+        tape.projects = tape.turns_back = True
+        if apart:
+            source = self.residual.enter(rows)
+        if first and last:
+            mixed = self._picked(mixed)
+        fed = run(layer.ffns[0], tape, self.hidden, self._picked(source) if last else source)
         if last:
-            mixed, rows = self._pick(mixed, rows)
-        self.tape.drop(rows, self._replace(mixed, self.hidden))
+            rows = self._picked(rows)
+        if first:
+            tape.drop(fed, rows)
+            return mixed
+        tape.picked = False
+        mixed = finish(layer.mixer, tape, self.hidden, mixed)
+        if last:
+            mixed = self._picked(mixed)
+        tape.drop(rows, mixed)
         return fed
 
-
-def _cache(layer: Layer, hidden: int) -> Cache | None:
-    """The layer's own cache, the first where a sparse one keeps more beside it."""
-    return None if layer.mixer is None else next(iter(describe(layer.mixer, hidden).caches), None)
+    def _picked(self, rows: int) -> int:
+        """The rows whose outputs are wanted, in a tensor of their own."""
+        self.tape.picked = True
+        return project(self.tape, self.hidden, rows)
 
 
 def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -180,13 +180,17 @@ def reads(
     weights: ByLayer, layers: range, experts_of: range, outside: tuple[ReadGroup, ...] = ()
 ) -> tuple[ReadGroup, ...]:
     """What a token reads of these layers, of the experts of those, and of what lies outside of layers."""
-    found: dict[str, list[int]] = {group.type: [0, 0, 0] for group in outside}
+    found: dict[str, list[int]] = {group.type: [0, 0, 0, 0] for group in outside}
     for group in (*outside, *_inside(weights, layers, experts_of)):
-        sums = found.setdefault(group.type, [0, 0, 0])
+        sums = found.setdefault(group.type, [0, 0, 0, 0])
         sums[0] += group.bytes
         sums[1] += group.weights
         sums[2] += group.matrices
-    return tuple(ReadGroup(name, *sums) for name, sums in found.items())
+        sums[3] += group.expert_bytes
+    return tuple(
+        ReadGroup(name, size, weights, matrices, expert_bytes=experts)
+        for name, (size, weights, matrices, experts) in found.items()
+    )
 
 
 def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[ReadGroup]:
@@ -199,6 +203,7 @@ def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[Read
                 count * tensors.bytes_read,
                 count * tensors.weights_read,
                 count * tensors.matrices,
+                expert_bytes=count * tensors.bytes_read if tensors.experts else 0,
             )
 
 

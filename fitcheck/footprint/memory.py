@@ -35,6 +35,7 @@ class ReadGroup(NamedTuple):
     matrices: int  # products of a token, for costs that come once a product
     prompt_weights: int = 0  # multiplied for each token of a prompt: all but the output, asked for once
     prompt_bytes: int = 0  # read for them by many tokens together, which pass through all experts
+    expert_bytes: int = 0  # of the bytes, those of experts that the token chose
 
 
 PER_PROMPT = ("embedding", "output")
@@ -48,6 +49,7 @@ class Choices(NamedTuple):
     slots: int
     ubatch: int
     flash_attention: FlashAttention
+    outputs: int | None = None  # tokens of a micro-batch whose logits may be wanted; None: all
 
 
 def footprint(model: Model, weights: int, request: Request, context: int | None = None) -> Footprint:
@@ -111,27 +113,43 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
     found: dict[str, list[int]] = {}
     for typed in assign(model, format_name):
         tensor, tensors = typed.group.tensor, 0 if typed.group.unused else typed.tensors
-        sums = found.setdefault(typed.type, [0, 0, 0, 0, 0])
+        sums = found.setdefault(typed.type, [0, 0, 0, 0, 0, 0])
         sums[0] += typed.bytes_read
         sums[1] += tensor.weights_read * tensors
         sums[2] += tensor.stack_read * tensors if tensor.rows_read > 1 else 0
         if tensor.part not in PER_PROMPT:
             sums[3] += tensor.weights_read * tensors
             sums[4] += 0 if typed.group.unused else typed.bytes
+        sums[5] += typed.bytes_read if 1 < tensor.stack != tensor.stack_read else 0
     return tuple(ReadGroup(name, *sums) for name, sums in found.items())
 
 
 @lru_cache(maxsize=65536)
 def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
-    kv_type, slots, ubatch, flash = choices
+    kv_type, slots, ubatch, flash, outputs = choices
     kv = _cache_bytes(model, context, choices)
-    return kv, compute_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
+    compute = compute_bytes(
+        model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
+    )
+    return kv, compute
 
 
 def _cache_bytes(model: Model, context: int, choices: Choices) -> int:
-    kv_type, slots, ubatch, flash = choices
+    kv_type, slots, ubatch, flash, _ = choices
     return kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
 
 
 def choices_of(request: Request) -> Choices:
-    return Choices(request.kv_type, request.slots, request.ubatch, request.flash_attention)
+    """As a server is asked: one output a slot.
+
+    llama-server, and llama-cli which starts one, reserve logits for as many
+    tokens as there are slots (server_output_limits in tools/server of llama.cpp
+    b11434); Ollama runs llama-server (ollama pull request 16031). llama-bench,
+    llama-completion, builds before ggml-org/llama.cpp pull request 23861 (May
+    2026) and programs on the library that say nothing reserve them for the whole
+    micro-batch: up to 4 bytes for each of its tokens and each of the vocabulary
+    more, of which a prompt writes one row; on a CPU they never become resident.
+    """
+    return Choices(
+        request.kv_type, request.slots, request.ubatch, request.flash_attention, outputs=request.slots
+    )

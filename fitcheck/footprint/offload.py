@@ -10,6 +10,7 @@ once and keep the inputs of each.
 
 from functools import lru_cache
 
+from fitcheck.footprint.graph import widest_part
 from fitcheck.footprint.kv_cache import cells, pad_context
 from fitcheck.footprint.mechanisms import Cache
 from fitcheck.footprint.memory import Choices, context_bytes
@@ -55,12 +56,13 @@ def card_buffer(
     """A card's compute buffer. ``staged``: the largest matrix in RAM that prompts bring to it."""
     row, inputs = _row(model, context, choices), _inputs(model, context, choices)
     whole = cpu_buffer(model, context, choices) - row
-    widest = max((scratch.elements for scratch in layout(model).scratches), default=0)
-    moment = _F32 * widest * _batch(context, choices)
+    moment = _F32 * widest_part(model) * _batch(context, choices)
+    other = moment + _AT_ONCE * inputs + _OTHER_ROWS * row
     if pipelined and not last:
-        return moment + _AT_ONCE * inputs + _OTHER_ROWS * row
+        return other
     if pipelined:
-        return whole + (_AT_ONCE - 1) * inputs + _LAST_ROWS * row
+        with_logits = whole + (_AT_ONCE - 1) * inputs + _LAST_ROWS * row
+        return with_logits if choices.outputs is None else max(with_logits, other)
     return max(whole, staged + moment + inputs + _STAGED_ROWS * row) if staged else whole
 
 

@@ -15,6 +15,7 @@ AMX and Arm are read from the code alone.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from fitcheck.footprint.assignment import Placed, assign, placed
 from fitcheck.footprint.mechanisms import Tensor
@@ -36,13 +37,35 @@ _NORM_LAST = frozenset(
 )
 
 
-def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:
-    """Bytes of the second copies on a CPU with such instructions."""
-    return _repacked_bytes(model, format_name, frozenset(simd))
+class Repacked(NamedTuple):
+    """Bytes of rearranged copies, and of the weights they were made from: tiles may be larger than those."""
+
+    copies: int
+    originals: int
+
+
+AS_IT_LIES = Repacked(0, 0)
+
+
+def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
+    """What a CPU with such instructions rearranges."""
+    return _repacked(model, format_name, frozenset(simd))
 
 
 @lru_cache(maxsize=16384)
-def _repacked_bytes(model: Model, format_name: str, have: frozenset[str]) -> int:
+def _repacked(model: Model, format_name: str, have: frozenset[str]) -> Repacked:
+    originals = sum(
+        typed.bytes
+        for typed in assign(model, format_name)
+        if not typed.group.unused
+        and _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
+    )
+    return Repacked(repacked_bytes(model, format_name, have), originals)
+
+
+def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:
+    """Bytes of the second copies on a CPU with such instructions."""
+    have = frozenset(simd)
     return sum(
         typed.tensors * _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
         for typed in assign(model, format_name)

@@ -10,6 +10,7 @@ from fitcheck.footprint.kv_cache import state_bytes
 from fitcheck.footprint.layers import ByLayer, cache_by_layer, span, state_by_layer
 from fitcheck.footprint.memory import Choices, Footprint
 from fitcheck.footprint.offload import card_buffer, host_buffer, output_bytes
+from fitcheck.footprint.repack import AS_IT_LIES, Repacked
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, Holding, Kind, MemoryItem
 
@@ -131,9 +132,9 @@ def _pipelined(spread: Spread) -> bool:
 
 
 def items_in_one(
-    model: Model, need: Footprint, slots: int, *, mapped: bool, repacked: int
+    model: Model, need: Footprint, slots: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES
 ) -> tuple[MemoryItem, ...]:
-    """Every item where all lies in one memory; ``repacked`` bytes of the weights are rearranged."""
+    """Every item where all lies in one memory; some of the weights are rearranged."""
     state = state_bytes(model, slots)
     buffer = need.compute_bytes - output_bytes(model, slots)
     found = (
@@ -144,13 +145,13 @@ def items_in_one(
     return tuple(item for item in found if item.bytes)
 
 
-def ram_weight_items(size: int, *, mapped: bool, repacked: int = 0) -> Iterator[MemoryItem]:
+def ram_weight_items(size: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES) -> Iterator[MemoryItem]:
     """Weights in RAM. Rearranged copies are read instead of the file's pages, which loading touched."""
     kind: Kind = "mapped" if mapped else "anonymous"
-    yield MemoryItem("weights", RAM, size - repacked, kind, resident=True)
-    yield _anonymous("repacked copy", RAM, repacked)
+    yield MemoryItem("weights", RAM, size - repacked.originals, kind, resident=True)
+    yield _anonymous("repacked copy", RAM, repacked.copies)
     if mapped:
-        yield MemoryItem("weights", RAM, repacked, "mapped", resident=False)
+        yield MemoryItem("weights", RAM, repacked.originals, "mapped", resident=False)
 
 
 def working_items(device: str, cache: int, state: int, buffer: int) -> Iterator[MemoryItem]:

@@ -62,11 +62,12 @@ _UNKNOWN = Format("", "", "")
 def _read(groups: Iterable[WeightGroup]) -> tuple[ReadGroup, ...]:
     found: dict[str, list[int]] = {}
     for group in groups:
-        sums = found.setdefault(group.type, [0, 0, 0, 0, 0])
+        sums = found.setdefault(group.type, [0, 0, 0, 0, 0, 0])
         sums[0] += group.bytes_read
         sums[1] += group.weights_read
         sums[2] += group.tensors if group.part not in ("embedding", "norm", "prediction") else 0
         if group.part not in PER_PROMPT:
             sums[3] += group.weights_read
             sums[4] += group.bytes if group.bytes_read else 0
+        sums[5] += group.bytes_read if group.part == "experts" and group.bytes_read < group.bytes else 0
     return tuple(ReadGroup(name, *sums) for name, sums in found.items())

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint import extras
-from fitcheck.footprint.mechanisms import Cache, Mechanism, Scratch, Tensor, describe, matrix, small
+from fitcheck.footprint.mechanisms import Cache, Mechanism, Tensor, describe, matrix, small
 from fitcheck.schema.model import (
     Attention,
     CompressedAttention,
@@ -85,7 +85,6 @@ class Layout(NamedTuple):
     caches: tuple[tuple[Cache, int], ...]  # each with the number of layers that keep one
     widest_value: int  # elements of the widest row of values
     state_elements: int  # F32, for one sequence, all layers together
-    scratches: frozenset[Scratch]
 
 
 def tensors(model: Model) -> tuple[TensorGroup, ...]:
@@ -124,7 +123,6 @@ def layout(model: Model) -> Layout:
         tuple(caches.items()),
         widest_value=max((cache.value for cache in caches if not cache.apart), default=0),
         state_elements=sum(mechanism.state for mechanism in mechanisms),
-        scratches=frozenset(mechanism.scratch for parts in described for mechanism in parts),
     )
 
 

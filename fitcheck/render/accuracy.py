@@ -31,6 +31,15 @@ _TITLES = {
     "basis": "By basis",
     "timing": "By who timed it",
     "source": "By collection",
+    "own": "Our own runs",
+}
+_INTRODUCTIONS = {
+    "own": """\
+llama.cpp on two cores of a virtual machine that others use too, with its read bandwidth measured right
+before and after each run (`profiles/measurements/own`): basis `measured`. Figures of the profile were set
+from the last row's runs and from published ones; that two cores do less than twice as much as one was first
+seen in the others. An interval is as wide as the runs of the other models make it.
+""",
 }
 _MISS_HEADINGS = ("machine", "engine", "model", "format", "threads", "depth", "measured", "expected")
 _ABOUT = """\
@@ -82,6 +91,8 @@ def _page(report: AccuracyReport) -> Iterator[str]:
     yield from (_summary(report), "", _ABOUT)
     for title, scores in _sections(report):
         yield from ("", f"## {title}", "")
+        if introduction := _INTRODUCTIONS.get(scores[0].kind):
+            yield introduction
         yield from table_lines(_HEADINGS, [_cells(score) for score in scores])
     yield from ("", "## The worst", "", "One run of each machine and engine, tokens/s.", "")
     yield from table_lines(_MISS_HEADINGS, [_miss(judged) for judged in report.misses])

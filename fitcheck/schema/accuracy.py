@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fitcheck.schema.engine import Device
-from fitcheck.schema.machine import Basis
+from fitcheck.schema.machine import Basis, ReadBandwidth
 from fitcheck.schema.request import FlashAttention
 
 
@@ -34,6 +34,17 @@ class PublishedRun:
     published_format: str
     published_engine: str
     source: str
+    kv_type: str = "f16"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRun:
+    """One row of ``profiles/measurements/own``: a run of ours, with the memory's reads of the same minute."""
+
+    run: PublishedRun
+    reads: tuple[ReadBandwidth, ...]  # the mean of those before and after
+    steady: bool  # the two reads agree, and nobody else ran
+    fitted: bool  # a figure of the engine's profile was set from it
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,17 @@ OWN_ENGINE = "fitcheck"
 
 @dataclass(frozen=True, slots=True)
 class TypeRate:
-    """Weights of a type one core multiplies a second with an ISA, memory aside."""
+    """Weights of a type one core multiplies a second with an ISA, memory aside.
+
+    A core alone does more than one beside others at work: they share clock and
+    cache, and wait for the last after every product. ``parallel_share`` of the
+    rate is left to each; 1 where the rate was seen with all of them at work.
+    """
 
     type: str
     isa: str
     weights_per_s: float
+    parallel_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +31,17 @@ class AttentionRate:
     """Products of a query with cached elements that one core forms a second.
 
     Each query head meets each cached key and value of its group, so grouped
-    queries cost more products than the cache has elements.
+    queries cost more products than the cache has elements. Cells between the
+    last token and the padded end are masked: multiplied like the rest, or
+    skipped one by one. Where threads share cells rather than heads, each has
+    an equal part of the padded ones, and the first parts are full.
     """
 
     kv_type: str
     flash_attention: bool
     products_per_s: float
+    skips_masked: bool = False
+    shares_cells_from: int | None = None  # padded cells; None: threads share heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ class EngineMemory(NamedTuple):
     tables_on_cards: bool = True  # the embedding table lies with the layers
     flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
     conversions: tuple[ConversionStep, ...] = ()
+    buffers: str | None = None  # what to say where its buffers are counted as llama.cpp's
     source: str = ""
 
 

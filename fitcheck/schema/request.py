@@ -12,7 +12,7 @@ class Request:
 
     context: int | None = None  # cells wanted, over all slots
     kv_type: str = "f16"
-    batch: int = 1
+    batch: int = 1  # sequences that decode together, each at the depth asked for
     ubatch: int = 512
     slots: int = 1
     depth: int = 0  # tokens already in the cache when decode speed is asked for
@@ -26,3 +26,6 @@ class Request:
     cpu_moe_layers: int | None = None  # layers whose experts stay in RAM; None: as few as need be
     mmap: bool = True  # weights mapped from the file, where the engine can
     repack: bool = True  # weights rearranged for the CPU, where the engine does
+    speculate: int = 0  # tokens a draft guesses before the model checks them in one pass
+    accept: float = 0.7  # the share of them that is taken, each after those before it
+    draft_bytes: int = 0  # the draft's weights; 0: guessed from the text, at no cost

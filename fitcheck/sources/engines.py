@@ -47,7 +47,7 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         cache_efficiency=part.get("cache_efficiency", 1.0),
         rates=_rates(part.get("rates", ())),
         attention=tuple(
-            AttentionRate(row["kv_type"], row["flash_attention"], row["products_per_s"])
+            AttentionRate(**{key: value for key, value in row.items() if key != "source"})
             for row in part.get("attention", ())
         ),
         reference=_rates(part.get("reference", ())),
@@ -116,7 +116,7 @@ def _memory(table: Table) -> EngineMemory:
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
     """Rates stand in tables that share an ISA and a source."""
     return tuple(
-        TypeRate(name, table["isa"], rate)
+        TypeRate(name, table["isa"], rate, table.get("parallel_share", 1.0))
         for table in tables
         for name, rate in table["weights_per_s"].items()
     )

@@ -20,6 +20,7 @@ _MEMORY = re.compile(r"[-_: ,]*\b((?:lp)?ddr\d[a-z]*-\d{4,5})$", re.IGNORECASE)
 # one at 3.68 GHz with two pipes of 256 bits, an Apple M2 one at 3.5 GHz with four of 128.
 _REFERENCE_CORE = {"x86_64": 512 * 3.68, "aarch64": 512 * 3.5}
 
+_VRAM = re.compile(rb'^vram = "(.*)"', re.MULTILINE)
 _RAM = re.compile(r"[-_: ,]+(\d+)\s?(?:gb?|gib)$", re.IGNORECASE)
 
 
@@ -58,6 +59,12 @@ def load_machine(stem: str, choice: Choice | None = None) -> Machine:
 def load_machines() -> tuple[Machine, ...]:
     """Every machine of the catalogue, by name, each with its default memory."""
     return tuple(load_machine(stem) for stem in stems("machines"))
+
+
+def card_sizes() -> dict[str, int]:
+    """Each graphics card of the catalogue with the bytes of its memory; only that line is looked at."""
+    found = {stem: _VRAM.search(profile_path("machines", stem).read_bytes()) for stem in stems("machines")}
+    return {stem: parse_capacity(line[1].decode()) for stem, line in found.items() if line}
 
 
 def machine_from_table(name: str, table: Table, choice: Choice) -> Machine:

@@ -2,28 +2,50 @@
 
 from functools import lru_cache
 from math import ceil
+from typing import NamedTuple
 
 from fitcheck.schema.model import Attention, CompressedAttention, LatentAttention, Model
 
 
+class Walk(NamedTuple):
+    """How an engine goes through the cells of a layer; see ``AttentionRate``."""
+
+    padding: int = 1  # cells come in whole multiples of it
+    skips_masked: bool = False
+    shares_cells_from: int | None = None
+    cores: int = 1
+
+    def cells(self, seen: int) -> int:
+        """Cells that all cores together take the time of, where ``seen`` tokens are in the cache."""
+        met = seen + (self.padding > 1)  # the token's own cell is there before it attends
+        padded = self.padding * ceil(met / self.padding)
+        if not self.skips_masked:
+            return padded
+        if self.shares_cells_from is None or padded < self.shares_cells_from:
+            return met
+        return min(met * self.cores, padded)
+
+
+PLAIN = Walk()
+
+
 @lru_cache(maxsize=4096)
-def products(model: Model, depth: int, padding: int = 1, layers: range | None = None) -> int:
+def products(model: Model, depth: int, walk: Walk = PLAIN, layers: range | None = None) -> int:
     """Multiplications of queries with keys, and of scores with values, for one token, of these layers or all.
 
-    Engines attend to whole blocks of ``padding`` cells, the first one included
-    from the start. A windowed layer sees no further than its window.
+    A windowed layer sees no further than its window.
     """
     asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
     mixers = (mixer for layer in asked for mixer in (layer.mixer, layer.beside))
-    return sum(_cells(mixer, depth, padding) * _width(mixer) for mixer in mixers)
+    return sum(walk.cells(_seen(mixer, depth)) * _width(mixer) for mixer in mixers)
 
 
-def _cells(mixer: object, depth: int, padding: int) -> int:
+def _seen(mixer: object, depth: int) -> int:
     window = mixer.window if isinstance(mixer, Attention | CompressedAttention) else None
     seen = depth if window is None else min(depth, window)
     if isinstance(mixer, CompressedAttention) and mixer.ratio:
         seen += depth // mixer.ratio
-    return padding * ceil((seen + (padding > 1)) / padding)
+    return seen
 
 
 def _width(mixer: object) -> int:

@@ -12,7 +12,7 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import products
+from fitcheck.speed.attention import Walk, products
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
@@ -20,9 +20,11 @@ from fitcheck.speed.engines import (
     core_rate,
     core_speed,
     gpu_rate,
+    gpu_rate_together,
     gpu_share,
     residual,
 )
+from fitcheck.speed.passes import Pass, at_most, experts_met, pass_of
 from fitcheck.speed.roofline import Load, Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
@@ -52,16 +54,22 @@ class Attended(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one token costs a device, the least physics allows, and what that rests on."""
+    """What one pass costs a device, the least physics allows, and what that rests on."""
 
     step: Step
     least_s: float
     basis: Basis
     engine: Engine
+    draft_s: float = 0.0  # of the draft's reads, were it on this device
 
 
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
+
+    @cached_property
+    def together(self) -> Pass:
+        """The tokens of a step."""
+        raise NotImplementedError
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Of each device, with ``depth`` tokens in the cache."""
@@ -70,13 +78,14 @@ class Steps:
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
         if depth not in self._answers:
-            self._answers[depth] = _decode(self.costs(depth))
+            self._answers[depth] = _decode(self.costs(depth), self.together)
         return self._answers[depth]
 
     def curve(self, context: int) -> tuple[CurvePoint, ...]:
-        """Decode speed at the start, at half and at the full context."""
+        """Decode speed at the start, at half and at the full context, which all sequences share."""
+        each = context // self.together.sequences
         points = []
-        for depth in (0, context // 2, context):
+        for depth in (0, each // 2, each):
             rate = self.at(depth).tokens_per_s
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
@@ -139,12 +148,30 @@ class Runner:
         cores = self.machine.cores or self.machine.threads or self.request.threads
         return min(cores, self.request.threads or cores) if cores else None
 
+    @cached_property
+    def together(self) -> Pass:
+        """The tokens of a step."""
+        return pass_of(self.request)
+
+    def bytes_of(self, group: ReadGroup) -> float:
+        """Read by a pass: more experts than by a token, everything else once."""
+        if not group.expert_bytes or self.together.tokens == 1:
+            return group.bytes
+        return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
+
     def load(self, group: ReadGroup) -> Load:
         """One group's work, on the cores that share it or on the GPU."""
         if self.card:
-            return Load(group.bytes, group.weights, gpu_rate(self.engine, self.card, group.type))
+            alone = gpu_rate(self.engine, self.card, group.type)
+            return self._work(group, alone, gpu_rate_together(self.engine, self.card, group.type))
         rate, cores = self.rate(group.type), self.cores
-        return Load(group.bytes, group.weights, rate.weights_per_s * cores if rate and cores else None)
+        return self._work(group, rate.of(cores) if rate and cores else None)
+
+    def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
+        """A pass never takes less than one token alone, whatever products of many tokens reach."""
+        tokens = self.together.tokens
+        rate = alone if tokens == 1 else at_most(alone, together, tokens)
+        return Load(self.bytes_of(group), group.weights * tokens, rate)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
@@ -154,8 +181,9 @@ class Runner:
         if rate is None or cores is None:
             return reading
         core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
-        multiplying = products(self.model, depth, self.engine.cell_padding, self.layers) / (core * cores)
-        return soft_max(reading, multiplying)
+        walk = Walk(self.engine.cell_padding, rate.skips_masked, rate.shares_cells_from, cores)
+        asked = self.together.tokens * products(self.model, depth, walk, self.layers)
+        return soft_max(reading, asked / (core * cores))
 
     def _overhead_s(self, per_layer: float) -> float:
         layers = self.model.layers if self.layers is None else self.layers
@@ -168,7 +196,8 @@ class Runner:
         return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
     def _cache_bytes(self, depth: int) -> int:
-        return kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
+        """Of each sequence its own, once for all tokens that a draft guessed for it."""
+        return self.together.sequences * kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
 
 
 @dataclass(frozen=True)
@@ -183,7 +212,12 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.engine),)
+        draft_s = self.together.drafts_bytes / runner.reading.bytes_per_s
+        return (Cost(step, least_s, self._basis(step.bound), runner.engine, draft_s),)
+
+    @cached_property
+    def together(self) -> Pass:
+        return self.runner.together
 
     @cached_property
     def _weights(self) -> Step:
@@ -195,11 +229,13 @@ class Decoder(Steps):
         return step(map(self.runner.load, self.groups), reading.bytes_per_s, overhead_s=overhead_s)
 
     @cached_property
-    def _bytes(self) -> int:
-        return sum(group.bytes for group in self.groups)
+    def _bytes(self) -> float:
+        return sum(map(self.runner.bytes_of, self.groups))
 
     def _basis(self, bound: Bound) -> Basis:
         """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
+        if self.together.tokens > 1:
+            return "assumed"
         if self.runner.engine.calibrated_by:
             return "measured"
         leaned_on = {self.runner.reading.bandwidth.basis}
@@ -220,16 +256,20 @@ class SplitDecoder(Steps):
     parts: tuple[Decoder, ...]
     handovers: int  # from device to device, a token
 
+    @cached_property
+    def together(self) -> Pass:
+        return self.parts[0].together
+
     def costs(self, depth: int) -> tuple[Cost, ...]:
         first, *rest = (cost for part in self.parts for cost in part.costs(depth))
         waiting = Step(0.0, 0.0, 0.0, self.handovers * HANDOVER_S)
         return (first._replace(step=first.step + waiting), *rest)
 
 
-def _decode(costs: Sequence[Cost]) -> Decode:
+def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
     """The answer from all devices' costs; it rests on the weakest figure of any."""
     first, *rest = costs
-    step, least_s, basis, engine = first
+    step, least_s, basis, engine, _ = first
     spread = residual(engine, basis)
     low, high = spread.low, spread.high
     if rest:
@@ -238,7 +278,9 @@ def _decode(costs: Sequence[Cost]) -> Decode:
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     for cost in rest:
         step, least_s = step + cost.step, least_s + cost.least_s
-    return Decode(_interval(1 / step.seconds, 1 / least_s, low, high), step.bound, basis)
+    gained, draft_s = together.gained, min(cost.draft_s for cost in costs)  # it lies where it is fastest
+    speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
+    return Decode(speed, step.bound, basis)
 
 
 def weakest(bases: Iterable[Basis]) -> Basis:

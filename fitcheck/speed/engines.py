@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fitcheck.schema.engine import OWN_ENGINE, AttentionRate, Device, Engine, GpuFamily, Residual, TypeRate
+from fitcheck.schema.engine import (
+    OWN_ENGINE,
+    AttentionRate,
+    Device,
+    Engine,
+    GpuFamily,
+    PrefillGpu,
+    Residual,
+    TypeRate,
+)
 from fitcheck.schema.machine import Basis, Gpu, Machine
 
 # The widest kernel family first. An ISA runs what the ones behind it run.
@@ -24,6 +33,8 @@ _ISA_OF_FEATURE = {
 # 1.1e9 Q4_K weights/s (1.6 tokens/s of Llama-3.2-3B on four).
 _RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.95, "neon": 0.25, "scalar": 0.02}
 
+HALF_TYPES = ("F16", "BF16")
+
 # A core of which only the features are known, beside the reference of its kind:
 # x86 from 0.6 (a small core of 256 bits) to 1.5 (a desktop), Arm with dot products
 # from 0.25 (two pipes at 1.8 GHz) to 1.25 (an M4), without them a Cortex-A53 to A72.
@@ -36,6 +47,11 @@ class CoreRate:
 
     weights_per_s: float
     basis: Basis
+    parallel_share: float = 1.0
+
+    def of(self, cores: int) -> float:
+        """Weights a second for so many cores together."""
+        return self.weights_per_s * cores * (self.parallel_share if cores > 1 else 1.0)
 
 
 class GpuShare(NamedTuple):
@@ -85,7 +101,8 @@ def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> Cor
     pace = speed or _TYPICAL_SPEED[wanted]
     for rate in rates:
         if rate.isa == wanted:
-            return CoreRate(rate.weights_per_s * pace, "profile" if isa and speed else "assumed")
+            basis: Basis = "profile" if isa and speed else "assumed"
+            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share)
     nearest = rates[0]
     scale = pace * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
     return CoreRate(nearest.weights_per_s * scale, "assumed")
@@ -117,6 +134,25 @@ def gpu_rate(engine: Engine, gpu: Gpu, weight_type: str) -> float | None:
         return None
     costs = (cost.per_weight for cost in engine.lane_costs if weight_type in cost.types)
     return next((gpu.lane_ops_per_s / cost for cost in costs), None)
+
+
+def gpu_rate_together(engine: Engine, gpu: Gpu, weight_type: str) -> float | None:
+    """Weights x tokens a second where many tokens are multiplied at once.
+
+    As prompts on such a card show; else as its lanes could at one instruction a weight.
+    None where neither is known.
+    """
+    if row := prefill_gpu(engine, gpu):
+        half = row.half_weights_per_s if weight_type in HALF_TYPES else row.quantized_weights_per_s
+        return half or row.quantized_weights_per_s
+    return gpu.lane_ops_per_s
+
+
+def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:
+    """What a GPU of that name was published to do with prompts."""
+    name = f" {gpu.name.lower().replace('-', ' ')} "
+    rows = engine.prefill.gpus if engine.prefill else ()
+    return next((row for row in rows if any(f" {words} " in name for words in row.words)), None)
 
 
 def residual(engine: Engine, basis: Basis) -> Residual:

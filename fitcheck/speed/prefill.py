@@ -19,13 +19,11 @@ from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import core_speed, isa_of
+from fitcheck.speed.engines import HALF_TYPES, core_speed, isa_of, prefill_gpu
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
 """Tokens of the prompt whose rate is quoted, as in engines' own benchmarks (pp512)."""
-
-_HALF = ("F16", "BF16")
 
 # The share of weights whose type may lack a rate: the vectors and routers of a file.
 _NEGLIGIBLE = 0.01
@@ -86,7 +84,7 @@ class Prefiller:
             return None
         if self.runner.engine.device == "cpu":
             return self._of_cores(known)
-        return self._of_gpu(known, card) if card else None
+        return self._of_gpu(card) if card else None
 
     def _of_cores(self, known: Prefill) -> _Rates | None:
         """All cores together: what one was measured to do, at this machine's speed of a core."""
@@ -102,15 +100,14 @@ class Prefiller:
             self.runner.reading.bytes_per_s,
         )
 
-    def _of_gpu(self, known: Prefill, gpu: Gpu) -> _Rates | None:
+    def _of_gpu(self, gpu: Gpu) -> _Rates | None:
         """What a GPU of that name was published to do."""
-        name = f" {gpu.name.lower().replace('-', ' ')} "
-        row = next((row for row in known.gpus if any(f" {words} " in name for words in row.words)), None)
+        row = prefill_gpu(self.runner.engine, gpu)
         if row is None:
             return None
         rates: dict[str, float] = {}
         for group in self.groups:
-            rate = row.half_weights_per_s if group.type in _HALF else row.quantized_weights_per_s
+            rate = row.half_weights_per_s if group.type in HALF_TYPES else row.quantized_weights_per_s
             if rate is not None:
                 rates[group.type] = rate
         if not self._covered(rates):

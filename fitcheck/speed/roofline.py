@@ -23,7 +23,7 @@ _OVERLAP = 4
 class Load(NamedTuple):
     """Work of one group: bytes read, weights multiplied, and weights/s of all cores."""
 
-    bytes: int
+    bytes: float
     weights: int
     weights_per_s: float | None  # None: memory alone is assumed to bind
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
@@ -14,9 +15,12 @@ from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import command_line
 from fitcheck.tui.config import DARK, LIGHT, Settings, load_settings, save_settings
 from fitcheck.tui.exports import EXPORTS, Screen, write_new
+from fitcheck.tui.field import Shown
 from fitcheck.tui.field_row import FieldRow
-from fitcheck.tui.fields import Shown
+from fitcheck.tui.format_facts import flags_text
 from fitcheck.tui.format_table import SORTS
+from fitcheck.tui.key_queue import KeyQueue
+from fitcheck.tui.latest import Latest
 from fitcheck.tui.main_screen import MainScreen
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.world import Finder, Question, World
@@ -44,9 +48,12 @@ class FitcheckApp(App[None]):
         Binding("q", "quit", "quit"),
     ]
 
-    plan: reactive[Plan | None] = reactive(None, init=False)
-    problem: reactive[str] = reactive("", init=False)
-    picked: reactive[str | None] = reactive(None, init=False)
+    # Without repaint: an app's own reactive would draw the whole screen anew; widgets draw what changed.
+    plan: reactive[Plan | None] = reactive(None, init=False, repaint=False)
+    asked: reactive[Question | None] = reactive(None, init=False, repaint=False)
+    """The newest question; where cards are planned for, its answer takes a moment."""
+    problem: reactive[str] = reactive("", init=False, repaint=False)
+    picked: reactive[str | None] = reactive(None, init=False, repaint=False)
     """The format a person moved to; None follows the best one."""
 
     def __init__(self, world: World, choices: Choices | None = None) -> None:
@@ -57,7 +64,10 @@ class FitcheckApp(App[None]):
         if self.settings.sort not in SORTS:
             self.settings = replace(self.settings, sort=Settings().sort)
         self.choices = choices or self.settings.choices
-        self.question: Question | None = None
+        self.question: Question | None = None  # the one that ``plan`` answers
+        self._answered = self.choices
+        self._planning: Latest[Plan | FitcheckError] = Latest(self)
+        self._keys = KeyQueue(self, super().on_event)
         self.marks: dict[tuple[str, str], list[Mark]] = {}  # measured speeds of a model in a format
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
 
@@ -69,8 +79,14 @@ class FitcheckApp(App[None]):
         """Plain text whatever is in it: paths and names may hold brackets."""
         super().notify(message, markup=False, **how)
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._keys.put(event)
+        else:
+            await super().on_event(event)
+
     def on_mount(self) -> None:
-        if not self.ask(self.choices):
+        if not self.ask(self.choices, wait=True):
             self._start_over()
         if self._notice:
             self.notify(self._notice, severity="warning", timeout=10)
@@ -78,21 +94,45 @@ class FitcheckApp(App[None]):
     def _start_over(self) -> None:
         """What was remembered or asked for leads nowhere: say so, and start from this machine."""
         self.notify(self.problem, severity="warning", timeout=10)
-        if not self.ask(Choices()):
-            self.ask(Choices(ram_bytes=_ASSUMED_RAM))
+        if not self.ask(Choices(), wait=True):
+            self.ask(Choices(ram_bytes=_ASSUMED_RAM), wait=True)
 
-    def ask(self, choices: Choices) -> bool:
-        """Plan for these choices. Where they can't be answered the last answer stays, with the reason."""
+    def ask(self, choices: Choices, wait: bool = False) -> bool:
+        """Plan for these choices. Where they can't be answered the last answer stays, with the reason.
+
+        What takes longer than a frame is planned beside the interface unless it
+        must ``wait``: the fields show the new values, the rest follows.
+        """
         try:
             question = self.finder.question(choices)
-            plan = question.plan()
         except FitcheckError as error:
-            self.problem = f"{error.message}; {error.remedy}"
+            self._refuse(error)
             return False
-        self.problem = ""
-        self.choices, self.question = choices, question
-        self.plan = plan
-        return True
+        self.choices, self.asked = choices, question
+        if question.slow and not wait:
+            self._planning.ask(lambda: _plan(question), lambda answer: self._take(choices, question, answer))
+            return True
+        self._planning.drop()
+        return self._take(choices, question, _plan(question))
+
+    def _take(self, choices: Choices, question: Question, answer: Plan | FitcheckError) -> bool:
+        """An answer has come: show it, or go back to the last one and say why."""
+        if isinstance(answer, Plan):
+            self.problem = ""
+            self._answered, self.question = choices, question
+            self.plan = answer
+        elif not self._planning.pending:
+            self.choices, self.asked = self._answered, self.question
+            self._refuse(answer)
+        return isinstance(answer, Plan)
+
+    def _refuse(self, error: FitcheckError) -> None:
+        self.problem = f"{error.message}; {error.remedy}"
+
+    @property
+    def shown(self) -> Shown | None:
+        """What fields show."""
+        return Shown(self.choices, self.asked, self.plan) if self.asked and self.plan else None
 
     @property
     def row(self) -> FormatPlan | None:
@@ -139,10 +179,17 @@ class FitcheckApp(App[None]):
     def on_field_row_changed(self, message: FieldRow.Changed) -> None:
         self.ask(self.choices.put(message.key, message.value))
 
-    def on_field_row_stepped(self, message: FieldRow.Stepped) -> None:
-        if self.question is not None and self.plan is not None:
-            value = message.field.step(Shown(self.question, self.plan), message.direction)
+    async def on_field_row_stepped(self, message: FieldRow.Stepped) -> None:
+        if (shown := self.shown) is None:
+            return
+        value = message.field.step(shown, message.direction)
+        if value is None and message.field.opens:
+            await self.on_field_row_opened(message)
+        else:
             self.ask(self.choices.put(message.field.key, value))
+
+    async def on_field_row_opened(self, message: FieldRow.Opened | FieldRow.Stepped) -> None:
+        await self.screen.run_action(message.field.opens)
 
     def on_field_row_restored(self, message: FieldRow.Restored) -> None:
         self.ask(self.choices.put(message.key, message.value))
@@ -197,6 +244,13 @@ class FitcheckApp(App[None]):
         self.copy_to_clipboard(self.command)
         self.notify(self.command, title="copied")
 
+    def action_copy_flags(self) -> None:
+        """What to tell the engine to get the selected format's plan."""
+        flags = flags_text(self.row) if self.row else ""
+        if flags:
+            self.copy_to_clipboard(flags)
+        self.notify(flags or "nobody looked up this engine's options", title="copied" if flags else "")
+
     def action_toggle_light(self) -> None:
         self.theme = DARK if self.theme == LIGHT else LIGHT
 
@@ -212,6 +266,14 @@ class FitcheckApp(App[None]):
         settings = replace(self.settings, choices=self.choices, theme=self.theme)
         if notice := save_settings(settings, self.world.config_directory):
             self.log.warning(notice)
+
+
+def _plan(question: Question) -> Plan | FitcheckError:
+    """The answer, or why there is none."""
+    try:
+        return question.plan()
+    except FitcheckError as error:
+        return error
 
 
 def _at(size: int, breakpoints: list[tuple[int, str]]) -> str:

@@ -21,6 +21,7 @@ from fitcheck.schema.ranking import RankedModel
 from fitcheck.sources.matching import matches, said_of
 from fitcheck.tui.base_screen import BaseScreen
 from fitcheck.tui.format_table import FITS
+from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, headed
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GIB, gb_per_s, gib, tokens
@@ -85,7 +86,7 @@ class CatalogueScreen(BaseScreen):
         """Plan every model beside the interface; stops within one model when the screen is left."""
         worker = get_current_worker()
         shown_at, ranked, refused = monotonic(), list[RankedModel](), 0
-        request = replace(question.request, formats=())
+        request = replace(question.elsewhere, formats=())
         models = self._models(finder, names)
         for answer in plan_each(models, question.machine, request, question.engines, question.planner):
             if worker.is_cancelled:
@@ -209,4 +210,4 @@ def _row(one: RankedModel) -> Row:
 def _machine(plan: Plan) -> str:
     machine = plan.machine
     reads = f" reading {gb_per_s(machine.bandwidth_bytes_per_s)}" if machine.bandwidth_bytes_per_s else ""
-    return f"{gib(machine.usable_bytes + machine.reserve_bytes)}{reads}"
+    return f"{gib(machine.usable_bytes + machine.reserve_bytes)}{reads}{cards_text(machine)}"

@@ -1,15 +1,25 @@
 """Choices: all a person set by hand. Plan, command line and the memory of a session follow from them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from fitcheck.schema.machine import Gpu
 from fitcheck.schema.request import Request
 from fitcheck.sources.overrides import Bus, Overrides
 
 DEFAULT_MODEL = "8b"
 
-# Two ways to say the same thing: the later one wins.
-_RIVALS = {"bandwidth_bytes_per_s": "bus", "bus": "bandwidth_bytes_per_s"}
+# What a new value makes forgotten. Of two ways to say the same thing the later one
+# wins; another card brings its own memory, and layers that were counted for the last.
+_FORGETS: dict[str, tuple[str, ...]] = {
+    "bandwidth_bytes_per_s": ("bus",),
+    "bus": ("bandwidth_bytes_per_s",),
+    "gpus": ("vram_bytes", "gpu_layers"),
+    "model": ("gpu_layers",),
+}
+# What means nothing without it: putting back a card that was only imagined.
+_NEEDS = {"gpus": ("vram_bytes", "gpu_layers"), "vram_bytes": ("gpu_layers",)}
 
 Told = TypeVar("Told", Overrides, Request)
 
@@ -28,15 +38,21 @@ class Choices:
     bus: Bus | None = None
     threads: int | None = None
     simd: tuple[str, ...] | None = None
+    gpus: tuple[str, ...] | None = None  # the catalogue's names, one a card; none at all where empty
+    vram_bytes: int | None = None
+    disk_bytes_per_s: float | None = None
+    gpu_layers: int | None = None
+    prompt: int | None = None
     context: int | None = None
     kv_type: str = "f16"
     engine: str | None = None
     slots: int = 1
     reserve_bytes: int | None = None
 
-    @property
-    def overrides(self) -> Overrides:
-        return self._told(Overrides)
+    def overrides(self, card: Callable[[str], Gpu]) -> Overrides:
+        """What to put in place of the machine's own; ``card`` looks a name up."""
+        gpus = None if self.gpus is None else tuple(card(name) for name in self.gpus)
+        return replace(self._told(Overrides), gpus=gpus)
 
     @property
     def request(self) -> Request:
@@ -48,15 +64,14 @@ class Choices:
 
     def put(self, key: str, value: Any) -> "Choices":
         """With one thing set, and with what it stands against forgotten."""
-        changes = {key: value}
-        if key in _RIVALS and value is not None:
-            changes[_RIVALS[key]] = None
-        return replace(self, **changes)
+        forgotten = _FORGETS.get(key, ()) if value is not None else ()
+        return replace(self.without(*forgotten), **{key: value})
 
     def without(self, *keys: str) -> "Choices":
         """With the keys as they were before anybody touched them."""
         untouched = Choices()
-        return replace(self, **{key: getattr(untouched, key) for key in keys})
+        also = (other for key in keys for other in _NEEDS.get(key, ()))
+        return replace(self, **{key: getattr(untouched, key) for key in (*keys, *also)})
 
     def changed(self, key: str) -> bool:
         return bool(getattr(self, key) != getattr(Choices(), key))
@@ -70,5 +85,5 @@ def _names(what: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(what))
 
 
-MACHINE_KEYS = tuple(name for name in _names(Overrides) if name in _names(Choices))
+MACHINE_KEYS = (*(name for name in _names(Overrides) if name in _names(Choices)), "gpu_layers")
 """What belongs to the machine: another machine starts without it."""

@@ -1,7 +1,8 @@
 """Choices -> the command line that gives the same plan."""
 
 import shlex
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fitcheck.sources.overrides import Bus
@@ -18,12 +19,21 @@ def command_line(choices: Choices) -> str:
 
 def arguments(choices: Choices) -> tuple[str, ...]:
     """The same, word by word, without the program's name."""
-    said = [
-        (option, write(getattr(choices, key)))
-        for key, (option, write) in OPTIONS.items()
-        if choices.changed(key)
-    ]
-    return (choices.model, *(word for pair in said for word in pair))
+    said = (say(getattr(choices, key)) for key, say in OPTIONS.items() if choices.changed(key))
+    return (choices.model, *(word for words in said for word in words))
+
+
+def _option(name: str, write: Callable[[Any], str] = str) -> Callable[[Any], tuple[str, ...]]:
+    """An option with one value after it."""
+    return lambda value: (name, write(value))
+
+
+def _cards(names: Sequence[str]) -> tuple[str, ...]:
+    """Equal cards are counted: ``--gpu 2xrtx-3090``."""
+    if not names:
+        return ("--no-gpu",)
+    counted = Counter(names).items()
+    return tuple(word for name, n in counted for word in ("--gpu", f"{n}x{name}" if n > 1 else name))
 
 
 def _capacity(size: int) -> str:
@@ -42,17 +52,22 @@ def _bus(bus: Bus) -> str:
     return f"{bus.channels}x{bus.transfers_per_s / 1e6:.0f}"
 
 
-OPTIONS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "machine": ("--machine", str),
-    "ram_bytes": ("--ram", _capacity),
-    "bus": ("--memory", _bus),
-    "bandwidth_bytes_per_s": ("--bandwidth", _bandwidth),
-    "threads": ("--threads", str),
-    "simd": ("--simd", ",".join),
-    "reserve_bytes": ("--reserve", _capacity),
-    "context": ("--context", str),
-    "kv_type": ("--kv-type", str),
-    "engine": ("--engine", str),
-    "slots": ("--slots", str),
+OPTIONS: dict[str, Callable[[Any], tuple[str, ...]]] = {
+    "machine": _option("--machine"),
+    "ram_bytes": _option("--ram", _capacity),
+    "bus": _option("--memory", _bus),
+    "bandwidth_bytes_per_s": _option("--bandwidth", _bandwidth),
+    "threads": _option("--threads"),
+    "simd": _option("--simd", ",".join),
+    "gpus": _cards,
+    "vram_bytes": _option("--vram", _capacity),
+    "gpu_layers": _option("--gpu-layers"),
+    "disk_bytes_per_s": _option("--disk", _bandwidth),
+    "reserve_bytes": _option("--reserve", _capacity),
+    "context": _option("--context"),
+    "prompt": _option("--prompt"),
+    "kv_type": _option("--kv-type"),
+    "engine": _option("--engine"),
+    "slots": _option("--slots"),
 }
-"""The option that says each choice, and how its value is written."""
+"""The words that say each choice."""

@@ -15,6 +15,7 @@ from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
 from fitcheck.tui.base_screen import BaseScreen
 from fitcheck.tui.format_table import FITS
 from fitcheck.tui.machine_picker import MachinePicker
+from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
 from fitcheck.units import GIB, gb_per_s, gib
 
@@ -82,7 +83,7 @@ class CompareScreen(BaseScreen):
             return False
         try:
             machine = app.finder.base(name or None)
-            self._other = replace(app.question, machine=machine).plan()
+            self._other = replace(app.question, machine=machine, request=app.question.elsewhere).plan()
         except FitcheckError as error:
             self.notify(f"{error.message}; {error.remedy}", severity="warning")
             return False
@@ -121,7 +122,7 @@ def _facts(machine: MachineSummary) -> str:
     memory = gib(machine.usable_bytes + machine.reserve_bytes)
     reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
     changed = f", changed: {', '.join(machine.overrides)}" if machine.overrides else ""
-    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {machine.threads or '?'} threads{changed}"
+    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {machine.threads or '?'} threads{cards_text(machine)}{changed}"
 
 
 def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:

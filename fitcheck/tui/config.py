@@ -87,17 +87,9 @@ def _settings(saved: Any) -> Settings:
         raise ValueError("another schema")
     choices = saved.pop("choices")
     bus = choices.pop("bus")
-    simd = choices.pop("simd")
-    return _typed(
-        replace(
-            Settings(**{**saved, "favourites": tuple(saved["favourites"])}),
-            choices=_typed(
-                Choices(
-                    **choices, bus=_typed(Bus(**bus)) if bus else None, simd=tuple(simd) if simd else None
-                )
-            ),
-        )
-    )
+    lists = {name: tuple(value) for name, value in choices.items() if isinstance(value, list)}
+    known = _typed(Choices(**{**choices, **lists}, bus=_typed(Bus(**bus)) if bus else None))
+    return _typed(replace(Settings(**{**saved, "favourites": tuple(saved["favourites"])}), choices=known))
 
 
 def _typed(value: Value) -> Value:

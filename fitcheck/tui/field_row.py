@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from fitcheck.errors import FitcheckError
-from fitcheck.tui.fields import Field, Shown
+from fitcheck.tui.field import Field, Shown
 
 CHANGED_SIGN = "●"
 LABEL_WIDTH = 8
@@ -47,6 +47,13 @@ class FieldRow(Widget, can_focus=True):
             super().__init__()
             self.field, self.direction = field, direction
 
+    class Opened(Message):
+        """The field's value is chosen elsewhere."""
+
+        def __init__(self, field: Field) -> None:
+            super().__init__()
+            self.field = field
+
     class Reset(Message):
         """Put the choice back to what nobody touched."""
 
@@ -76,7 +83,10 @@ class FieldRow(Widget, can_focus=True):
     def show(self, shown: Shown, chosen: Any, changed: bool) -> None:
         """Show the value as the plan has it; ``chosen`` is the choice itself, for Escape to restore."""
         self._chosen = chosen
-        self._text = self.field.show(shown)
+        text = self.field.show(shown)
+        if (text, changed) == (self._text, self.has_class("-changed")):
+            return  # most values stay as they are: a key must not repaint them all
+        self._text = text
         self.set_class(changed, "-changed")
         self.refresh()
 
@@ -105,6 +115,9 @@ class FieldRow(Widget, can_focus=True):
 
     def action_edit(self, start: str = "") -> None:
         """Type a value; what can't be typed is stepped instead."""
+        if self.field.opens:
+            self.post_message(self.Opened(self.field))
+            return
         if self.field.parse is None:
             self.action_step(1)
             return
@@ -113,15 +126,11 @@ class FieldRow(Widget, can_focus=True):
         box = self.query_one(Input)
         box.value = start
         box.cursor_position = len(start)
-        self.screen.set_focus(box)  # at once: the next digit of a burst belongs to the box already
+        self.screen.set_focus(box)  # at once: the next key belongs to the box already
 
     def on_key(self, event: events.Key) -> None:
         typed = event.character if event.is_printable else None
-        if typed and self.editing:
-            # Typed ahead: it was sent here before the box had the focus.
-            event.stop()
-            self.query_one(Input).insert_text_at_cursor(typed)
-        elif typed and typed.isdigit():
+        if typed and typed.isdigit() and not self.editing:
             event.stop()
             self.action_edit(typed)
         elif event.key == "escape" and self.editing:

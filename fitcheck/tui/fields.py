@@ -1,51 +1,22 @@
-"""The fields a person can turn: what each shows, which steps it takes, and what may be typed.
-
-A field's key is the name of the choice it sets.
-"""
-
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+"""The fields a person can turn: what each shows, which steps it takes, and what may be typed."""
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
 from fitcheck.planner import context_for
 from fitcheck.schema.machine import Machine
-from fitcheck.schema.plan import Plan
 from fitcheck.sources.overrides import Bus, parse_bus
-from fitcheck.tui.world import Question
+from fitcheck.speed.disk import disk_of
+from fitcheck.tui.field import Field, Shown, along, around, over
+from fitcheck.tui.gpu_fields import GPU_FIELDS
 from fitcheck.units import GB, GIB, gb_per_s, gib, parse_bandwidth, parse_capacity, parse_tokens, tokens
 
 UNKNOWN = "unknown"
 
 # Sizes that modules and soldered memory come in, and rates of real memory.
 _RAM_GIB = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    12,
-    16,
-    18,
-    24,
-    32,
-    36,
-    48,
-    64,
-    96,
-    128,
-    192,
-    256,
-    384,
-    512,
-    768,
-    1024,
-    1536,
-    2048,
-)
+    1, 2, 3, 4, 6, 8, 12, 16, 18, 24, 32, 36, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
+)  # fmt: skip
+_DISK_GB_PER_S = (0.1, 0.2, 0.5, 1, 2, 3, 3.5, 5, 7, 10, 14)
 _GB_PER_S = (
     5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200, 250, 300, 400, 500, 600, 800,
     1000, 1500, 2000, 3000, 4000, 8000,
@@ -53,43 +24,10 @@ _GB_PER_S = (
 _MT_PER_S = (1600, 2133, 2666, 3200, 3600, 4000, 4800, 5200, 5600, 6000, 6400, 7200, 8000, 8533, 9600)
 _THREADS = (1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)
 _SLOTS = (1, 2, 4, 8, 16, 32, 64)
+_PROMPT = tuple(1 << power for power in range(5, 21))
 _CONTEXT = tuple(1 << power for power in range(9, 21))
 _SIMD = (("neon",), ("neon", "dotprod"), ("avx2",), ("avx2", "avx512bw"))
 _DEFAULT_CHANNELS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the widgets know of the answer when they show a field."""
-
-    question: Question
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One thing that can be turned. ``parse`` None: it can be stepped, not typed."""
-
-    key: str
-    label: str
-    show: Callable[[Shown], str]
-    step: Callable[[Shown, int], Any]  # the next value up (+1) or down (-1)
-    parse: Callable[[str], Any] | None = None
-    hint: str = ""
-
-
-def along(ladder: Sequence[Any], value: Any, direction: int) -> Any:
-    """The rung above (+1) or below (-1) a value that need not be on the ladder."""
-    if value is None:
-        return ladder[len(ladder) // 2]
-    if direction > 0:
-        return ladder[min(bisect_right(ladder, value), len(ladder) - 1)]
-    return ladder[max(bisect_left(ladder, value) - 1, 0)]
-
-
-def around(ring: Sequence[Any], value: Any, direction: int) -> Any:
-    """The next value of a ring; a stranger leads to the first."""
-    return ring[(ring.index(value) + direction) % len(ring)] if value in ring else ring[0]
 
 
 def _show_ram(shown: Shown) -> str:
@@ -99,11 +37,16 @@ def _show_ram(shown: Shown) -> str:
     return gib(size, 0 if size % GIB == 0 else 1)
 
 
+def _reads(shown: Shown) -> float | None:
+    """What was typed, at once; else the figure that the planner arrived at."""
+    machine = shown.question.machine
+    typed = machine.bandwidth_bytes_per_s if "bandwidth" in machine.overrides else None
+    return typed or shown.plan.machine.bandwidth_bytes_per_s
+
+
 def _show_bandwidth(shown: Shown) -> str:
-    machine = shown.plan.machine
-    if not machine.bandwidth_bytes_per_s:
-        return UNKNOWN
-    return f"{gb_per_s(machine.bandwidth_bytes_per_s)} ({machine.bandwidth_basis})"
+    reads = _reads(shown)
+    return f"{gb_per_s(reads)} ({shown.plan.machine.bandwidth_basis})" if reads else UNKNOWN
 
 
 def bus_of(machine: Machine, chosen: Bus | None) -> Bus | None:
@@ -132,11 +75,36 @@ def _parse_context(text: str) -> int | None:
     return parse_tokens(text) if text.strip() else None
 
 
+def _context(shown: Shown) -> int:
+    """The context asked for; beyond what the model knows, the planner says so."""
+    asked = shown.question.request.context
+    return asked or context_for(shown.question.model, shown.question.request)
+
+
 def _context_step(shown: Shown, direction: int) -> int:
     """Powers of two up to what the model knows."""
     longest = shown.plan.model.context_max or _CONTEXT[-1]
     ladder = sorted({*(rung for rung in _CONTEXT if rung < longest), longest})
-    return int(along(ladder, context_for(shown.question.model, shown.question.request), direction))
+    return int(along(ladder, _context(shown), direction))
+
+
+def _show_prompt(shown: Shown) -> str:
+    asked = shown.question.request.prompt
+    return tokens(asked) if asked else f"{tokens(_context(shown))}, the context"
+
+
+def _prompt_step(shown: Shown, direction: int) -> int | None:
+    """Powers of two; at the whole context it is left to that."""
+    most = _context(shown)
+    ladder = [*(rung for rung in _PROMPT if rung < most), most]
+    rung = int(along(ladder, shown.question.request.prompt or most, direction))
+    return rung if rung < most else None
+
+
+def _show_disk(shown: Shown) -> str:
+    disk = disk_of(shown.question.machine.storage)
+    given = "as given" if "disk" in shown.question.machine.overrides else disk.basis
+    return f"{gb_per_s(disk.bytes_per_s)} ({given})"
 
 
 def _parse_count(text: str) -> int:
@@ -150,57 +118,62 @@ def _engine_step(shown: Shown, direction: int) -> str | None:
     return around(ring, shown.question.request.engine, direction)  # type: ignore[no-any-return]
 
 
-def machine_fields(chosen_bus: Callable[[], Bus | None]) -> tuple[Field, ...]:
-    """The machine's fields. What modules were chosen is asked for: a Machine keeps only their peak."""
-
-    def show_bus(shown: Shown) -> str:
-        bus = bus_of(shown.question.machine, chosen_bus())
-        return f"{bus.channels} × {bus.transfers_per_s / 1e6:.0f} MT/s" if bus else UNKNOWN
-
-    def step_bus(shown: Shown, direction: int) -> Bus:
-        bus = bus_of(shown.question.machine, chosen_bus())
-        rate = along(_MT_PER_S, bus.transfers_per_s / 1e6 if bus else None, direction)
-        return Bus(bus.channels if bus else _DEFAULT_CHANNELS, rate * 1e6)
-
-    return (
-        Field(
-            "ram_bytes", "RAM", _show_ram,
-            lambda shown, way: GIB * along(_RAM_GIB, _over(shown.question.machine.ram_bytes, GIB), way),
-            parse_capacity, "GiB: 16, 1.5T",
-        ),
-        Field(
-            "bandwidth_bytes_per_s", "reads", _show_bandwidth,
-            lambda shown, way: float(
-                GB * along(_GB_PER_S, _over(shown.plan.machine.bandwidth_bytes_per_s, GB), way)
-            ),
-            parse_bandwidth, "GB/s that reads achieve",
-        ),
-        Field("bus", "modules", show_bus, step_bus, parse_bus, "channels x MT/s: 2x5600"),
-        Field(
-            "threads", "threads", _show_threads,
-            lambda shown, way: along(_THREADS, shown.question.machine.threads, way),
-            _parse_count, "threads that decode",
-        ),
-        Field("simd", "SIMD", _show_simd, _simd_step),
-    )  # fmt: skip
+def _show_bus(shown: Shown) -> str:
+    bus = bus_of(shown.question.machine, shown.choices.bus)
+    return f"{bus.channels} × {bus.transfers_per_s / 1e6:.0f} MT/s" if bus else UNKNOWN
 
 
-REQUEST_FIELDS = (
+def _bus_step(shown: Shown, direction: int) -> Bus:
+    bus = bus_of(shown.question.machine, shown.choices.bus)
+    rate = along(_MT_PER_S, bus.transfers_per_s / 1e6 if bus else None, direction)
+    return Bus(bus.channels if bus else _DEFAULT_CHANNELS, rate * 1e6)
+
+
+MACHINE_FIELDS = (
     Field(
-        "context", "context", lambda shown: tokens(shown.plan.request.context or 0), _context_step,
-        _parse_context, "tokens: 4096, 32k",
+        "ram_bytes", "RAM", _show_ram,
+        lambda shown, way: GIB * along(_RAM_GIB, over(shown.question.machine.ram_bytes, GIB), way),
+        parse_capacity, "GiB: 16, 1.5T",
     ),
     Field(
-        "kv_type", "cache", lambda shown: shown.plan.request.kv_type,
-        lambda shown, way: around(KV_TYPES, shown.plan.request.kv_type, way),
+        "bandwidth_bytes_per_s", "reads", _show_bandwidth,
+        lambda shown, way: float(GB * along(_GB_PER_S, over(_reads(shown), GB), way)),
+        parse_bandwidth, "GB/s that reads achieve",
     ),
-    Field("engine", "engine", lambda shown: shown.plan.request.engine or "any", _engine_step),
+    Field("bus", "modules", _show_bus, _bus_step, parse_bus, "channels x MT/s: 2x5600"),
     Field(
-        "slots", "slots", lambda shown: str(shown.plan.request.slots),
-        lambda shown, way: along(_SLOTS, shown.plan.request.slots, way), _parse_count, "sequences at once",
+        "threads", "threads", _show_threads,
+        lambda shown, way: along(_THREADS, shown.question.machine.threads, way),
+        _parse_count, "threads that decode",
+    ),
+    Field("simd", "SIMD", _show_simd, _simd_step),
+    *GPU_FIELDS,
+    Field(
+        "disk_bytes_per_s", "disk", _show_disk,
+        lambda shown, way: float(
+            GB * along(_DISK_GB_PER_S, disk_of(shown.question.machine.storage).bytes_per_s / GB, way)
+        ),
+        parse_bandwidth, "GB/s files are read at",
+    ),
+    Field(
+        "prompt", "prompt", _show_prompt, _prompt_step, _parse_context, "tokens before the first answer"
     ),
 )  # fmt: skip
 
 
-def _over(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
+REQUEST_FIELDS = (
+    Field(
+        "context", "context", lambda shown: tokens(_context(shown)), _context_step,
+        _parse_context, "tokens: 4096, 32k",
+    ),
+    Field(
+        "kv_type", "cache", lambda shown: shown.question.request.kv_type,
+        lambda shown, way: around(KV_TYPES, shown.question.request.kv_type, way),
+    ),
+    Field("engine", "engine", lambda shown: shown.question.request.engine or "any", _engine_step),
+    Field(
+        "slots", "slots", lambda shown: str(shown.question.request.slots),
+        lambda shown, way: along(_SLOTS, shown.question.request.slots, way),
+        _parse_count, "sequences at once",
+    ),
+)  # fmt: skip

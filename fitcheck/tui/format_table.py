@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fitcheck.render.cells import UNKNOWN, longest, speed_text
-from fitcheck.schema.plan import Fits, FormatPlan, Plan
+from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, Tone, headed
 from fitcheck.units import GIB
 
@@ -18,13 +18,14 @@ NATIVE_SIGN, BEST_SIGN = "*", "★"
 COLUMNS = (
     Column("format", "format", 12, right=False, most=16),
     Column("fits", "fits", 7, right=False),
-    Column("gib", "GiB", 6, rank=2),
-    Column("bits", "bits", 5, rank=4),
-    Column("longest", "longest", 7, rank=2),
+    Column("gib", "GiB", 6, rank=3),
+    Column("bits", "bits", 5, rank=5),
+    Column("longest", "longest", 7, rank=3),
+    Column("layers", "gpu layers", 6, rank=2, most=10, short="on GPU"),
     Column("speed", "tokens/s", 16, rank=1),
-    Column("bound", "bound by", 8, rank=3, right=False),
-    Column("engine", "engine", 12, rank=6, right=False),
-    Column("note", "note", 16, rank=5, right=False, grows=True),
+    Column("bound", "bound by", 8, rank=4, right=False),
+    Column("engine", "engine", 12, rank=7, right=False),
+    Column("note", "note", 16, rank=6, right=False, grows=True),
 )
 
 _FIT_ORDER: dict[Fits, int] = {"yes": 2, "tight": 1, "no": 0}
@@ -48,8 +49,9 @@ class FormatTable(RowTable):
 
     def show_plan(self, plan: Plan, sort: str, only_fitting: bool, selected: str | None) -> None:
         rows = ordered(plan.plans, sort, only_fitting)
-        self.show_columns(headed(COLUMNS, sort, SORTS[sort][1]))
-        self.show([_row(row, row.format == plan.best) for row in rows], selected)
+        columns = COLUMNS if placed(plan) else [c for c in COLUMNS if c.key != "layers"]
+        self.show_columns(headed(columns, sort, SORTS[sort][1]))
+        self.show([_row(row, row.format == plan.best, columns) for row in rows], selected)
         hidden = len(plan.plans) - len(rows)
         count = "1 format" if len(rows) == 1 else f"{len(rows)} formats"
         self.border_title = f"{count}{f', {hidden} that do not fit hidden' if hidden else ''}"
@@ -62,20 +64,43 @@ def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[
     return sorted(fitting if only_fitting and fitting else plans, key=key, reverse=reverse)
 
 
-def _row(row: FormatPlan, best: bool) -> Row:
+def placed(plan: Plan) -> bool:
+    """Whether cards and RAM share the work, so that where layers lie is a question."""
+    return bool(plan.machine.cards) and plan.machine.ram_bytes is not None
+
+
+def layers_text(place: Placement | None) -> str:
+    """``37/49`` layers on GPUs, all of them, or all but the experts of 12 layers (``e12``)."""
+    if place is None:
+        return UNKNOWN
+    if place.cpu_moe_layers and place.gpu_layers == place.layers_total:
+        return f"e{place.cpu_moe_layers}"
+    experts = f" e{place.cpu_moe_layers}" if place.cpu_moe_layers else ""
+    whole = place.gpu_layers == place.layers_total
+    return "all" if whole else f"{place.gpu_layers}/{place.layers_total}{experts}"
+
+
+def _row(row: FormatPlan, best: bool, columns: Sequence[Column]) -> Row:
+    return Row(row.format, [_CELLS[column.key](row, best) for column in columns], _tone(row, best))
+
+
+def _name(row: FormatPlan, best: bool) -> Cell:
     sign = BEST_SIGN if best else NATIVE_SIGN if row.needs_native_training else ""
-    cells = (
-        Cell(f"{row.format} {sign}".rstrip()),
-        FITS[row.fits],
-        Cell(f"{row.total_bytes / GIB:.1f}"),
-        Cell(f"{row.bits_per_weight:.2f}"),
-        Cell(longest(row.max_context)),
-        Cell(speed_text(row.decode_tokens_per_s)),
-        Cell(row.decode_bound or UNKNOWN),
-        Cell(row.engine),
-        Cell("; ".join(filter(None, (row.quality_note, *row.notes)))),
-    )
-    return Row(row.format, cells, _tone(row, best))
+    return Cell(f"{row.format} {sign}".rstrip())
+
+
+_CELLS: dict[str, Callable[[FormatPlan, bool], Cell]] = {
+    "format": _name,
+    "fits": lambda row, _: FITS[row.fits],
+    "gib": lambda row, _: Cell(f"{row.total_bytes / GIB:.1f}"),
+    "bits": lambda row, _: Cell(f"{row.bits_per_weight:.2f}"),
+    "longest": lambda row, _: Cell(longest(row.max_context)),
+    "layers": lambda row, _: Cell(layers_text(row.placement)),
+    "speed": lambda row, _: Cell(speed_text(row.decode_tokens_per_s)),
+    "bound": lambda row, _: Cell(row.decode_bound or UNKNOWN),
+    "engine": lambda row, _: Cell(row.engine),
+    "note": lambda row, _: Cell("; ".join(filter(None, (row.quality_note, *row.notes)))),
+}
 
 
 def _tone(row: FormatPlan, best: bool) -> Tone:

@@ -1,6 +1,5 @@
 """MachinePanel: the machine, field by field."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,10 +10,10 @@ from textual.widgets import Static
 
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.plan import Plan
-from fitcheck.sources.overrides import Bus
-from fitcheck.tui.choices import Choices
+from fitcheck.tui.field import Shown
 from fitcheck.tui.field_row import CHANGED_SIGN, FieldRow
-from fitcheck.tui.fields import Shown, machine_fields
+from fitcheck.tui.fields import MACHINE_FIELDS
+from fitcheck.tui.memory_parts import device_label
 from fitcheck.units import gb_per_s, gib
 
 THIS_MACHINE = "this machine"
@@ -39,18 +38,18 @@ class MachineName(Static, can_focus=True):
 class MachinePanel(Vertical):
     """The machine's name, its fields, and what can't be turned."""
 
-    def __init__(self, chosen_bus: Callable[[], Bus | None]) -> None:
+    def __init__(self) -> None:
         super().__init__(id="machine")
-        self._fields = machine_fields(chosen_bus)
 
     def compose(self) -> ComposeResult:
         yield MachineName("", id="machine-name", markup=False)
-        for field in self._fields:
+        for field in MACHINE_FIELDS:
             yield FieldRow(field)
         yield Static("", id="machine-facts", markup=False)
 
-    def show(self, shown: Shown, choices: Choices) -> None:
-        changed = any(choices.changed(field.key) for field in self._fields)
+    def show(self, shown: Shown) -> None:
+        choices = shown.choices
+        changed = any(choices.changed(field.key) for field in MACHINE_FIELDS)
         name = choices.machine or THIS_MACHINE
         sign = f"{CHANGED_SIGN} " if changed else ""
         self.query_one("#machine-name", Static).update(f"{name} {sign}▾", layout=False)
@@ -64,8 +63,16 @@ class MachinePanel(Vertical):
 def _facts(machine: Machine, plan: Plan) -> str:
     """What is known of the machine beside its fields, a line each."""
     lines = [machine.cpu] if machine.cpu else []
-    lines += [f"{card.name}, {gib(card.vram_bytes, 0)}" for card in machine.gpus]
     if machine.peak_bandwidth_bytes_per_s:
         lines.append(f"memory peak {gb_per_s(machine.peak_bandwidth_bytes_per_s)}")
-    lines.append(f"{gib(plan.machine.usable_bytes)} for the model")
+    lines.append(f"for the model: {_rooms(plan)}")
     return "\n".join((*lines, *plan.machine.notes))
+
+
+def _rooms(plan: Plan) -> str:
+    """What each device leaves to a model."""
+    machine = plan.machine
+    ram = [gib(machine.usable_bytes)] if machine.ram_bytes or not machine.cards else []
+    return ", ".join(
+        (*ram, *(f"{gib(card.usable_bytes)} on {device_label(card.name)}" for card in machine.cards))
+    )

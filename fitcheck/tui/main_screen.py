@@ -1,5 +1,6 @@
 """MainScreen: machine and question on the edges, the formats in the middle, the selected one taken apart."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -13,21 +14,22 @@ from textual.widgets import Footer
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.tui.choices import MACHINE_KEYS
 from fitcheck.tui.field_row import FieldRow
-from fitcheck.tui.fields import Shown
+from fitcheck.tui.format_facts import FormatFacts
 from fitcheck.tui.format_table import SORTS, FormatTable
+from fitcheck.tui.latest import Latest
 from fitcheck.tui.machine_panel import MachineName, MachinePanel
 from fitcheck.tui.memory_bar import MemoryBar
 from fitcheck.tui.model_search import ModelSearch
 from fitcheck.tui.question_bar import QuestionBar
 from fitcheck.tui.row_table import RowTable
 from fitcheck.tui.speed_plot import SpeedPlot
-from fitcheck.tui.sweep import sweep
+from fitcheck.tui.sweep import SweepPoint, sweep
 from fitcheck.tui.verdict_line import VerdictLine
 
 if TYPE_CHECKING:
     from fitcheck.tui.app import FitcheckApp
 
-SWEEP_POINTS = 25
+SWEEP_POINTS = 13
 
 
 class MainScreen(Screen[None]):
@@ -43,6 +45,7 @@ class MainScreen(Screen[None]):
         Binding("v", "app.push('measure')", "measure"),
         Binding("x", "app.export", "export"),
         Binding("y", "app.copy", "copy command", show=False),
+        Binding("Y", "app.copy_flags", "copy the engine's flags", show=False),
         Binding("M", "pick_machine", "another machine", show=False),
         Binding("f", "go('#formats')", "formats", show=False),
         Binding(
@@ -58,6 +61,10 @@ class MainScreen(Screen[None]):
         Binding("escape", "go('#formats')", "formats", show=False),
     ]
 
+    def __init__(self, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._sweeping: Latest[tuple[SweepPoint, ...]] = Latest(self)
+
     @property
     def fitcheck(self) -> "FitcheckApp":
         return cast("FitcheckApp", self.app)
@@ -65,16 +72,18 @@ class MainScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield QuestionBar()
         with Horizontal(id="body"):
-            yield MachinePanel(lambda: self.fitcheck.choices.bus)
+            yield MachinePanel()
             with Container(id="centre"):
                 yield FormatTable()
                 with Vertical(id="detail"):
                     yield MemoryBar()
+                    yield FormatFacts()
                     yield SpeedPlot()
         yield VerdictLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
+        self.watch(self.app, "asked", self._show_fields)
         self.watch(self.app, "plan", self._show_plan)
         self.watch(self.app, "picked", self._show_row)
         self.watch(self.app, "problem", self._show_problem)
@@ -85,15 +94,17 @@ class MainScreen(Screen[None]):
         app = self.fitcheck
         self.query_one(ModelSearch).know(app.world.model_names, app.world.aliases(), app.settings.favourites)
 
+    def _show_fields(self) -> None:
+        """The values as they were set, whether or not their answer is there already."""
+        if (shown := self.fitcheck.shown) is not None:
+            self.query_one(QuestionBar).show(shown)
+            self.query_one(MachinePanel).show(shown)
+
     def _show_plan(self, plan: Plan | None) -> None:
-        app = self.fitcheck
-        if plan is None or app.question is None:
-            return
-        shown = Shown(app.question, plan)
-        self.query_one(QuestionBar).show(shown, app.choices)
-        self.query_one(MachinePanel).show(shown, app.choices)
-        self._show_table(plan)
-        self._show_row()
+        if plan is not None:
+            self._show_fields()
+            self._show_table(plan)
+            self._show_row()
 
     def _show_table(self, plan: Plan) -> None:
         settings, row = self.fitcheck.settings, self.fitcheck.row
@@ -106,15 +117,26 @@ class MainScreen(Screen[None]):
         plan, row = app.plan, app.row
         if plan is None or row is None:
             return
-        self.query_one(MemoryBar).show(plan, row)
+        bar = self.query_one(MemoryBar)
+        bar.show(plan, row)
+        self.set_class(bar.devices > 1, "-spread")
+        self.query_one(FormatFacts).show(plan, row)
         self.query_one(VerdictLine).show(plan, row)
         self._show_speed(plan, row)
 
     def _show_speed(self, plan: Plan, row: FormatPlan) -> None:
-        app, plot = self.fitcheck, self.query_one(SpeedPlot)
-        points = sweep(app.question, row, SWEEP_POINTS) if app.question and plot.display else ()
-        marks = app.marks.get((plan.model.name, row.format), ())
-        plot.show(row, points, plan.request.context or 0, marks)
+        """Asking the planner at each depth takes as long as a plan: with cards beside the interface."""
+        question, plot = self.fitcheck.question, self.query_one(SpeedPlot)
+        marks = self.fitcheck.marks.get((plan.model.name, row.format), ())
+
+        def take(points: Sequence[SweepPoint]) -> None:
+            plot.show(row, points, plan.request.context or 0, marks)
+
+        if question is not None and plot.display and question.slow:
+            self._sweeping.ask(lambda: sweep(question, row, SWEEP_POINTS), take)
+        else:
+            self._sweeping.drop()
+            take(sweep(question, row, SWEEP_POINTS) if question and plot.display else ())
 
     def _show_problem(self, problem: str) -> None:
         if problem:
@@ -133,7 +155,7 @@ class MainScreen(Screen[None]):
             self._sort(message.key)
 
     def on_memory_bar_explained(self, message: MemoryBar.Explained) -> None:
-        self.action_explain(message.part)
+        self.action_explain(message.part, message.device)
 
     def on_model_search_chosen(self, message: ModelSearch.Chosen) -> None:
         if self.fitcheck.choose_model(message.text):
@@ -188,12 +210,22 @@ class MainScreen(Screen[None]):
 
         self.app.push_screen(MachinePicker(self.fitcheck.choices.machine), take)
 
-    def action_explain(self, part: str) -> None:
+    def action_pick_card(self) -> None:
+        from fitcheck.tui.machine_picker import THIS, CardPicker  # noqa: PLC0415 (when first wanted)
+
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.fitcheck.ask(self.fitcheck.choices.put("gpus", () if name == THIS else (name,)))
+
+        cards = self.fitcheck.choices.gpus
+        self.app.push_screen(CardPicker(cards[-1] if cards else None), take)
+
+    def action_explain(self, part: str, device: str = "") -> None:
         from fitcheck.footprint.explain import explain  # noqa: PLC0415
-        from fitcheck.tui.explain_screen import ExplainScreen  # noqa: PLC0415
+        from fitcheck.tui.explain_screen import ExplainScreen, on_devices  # noqa: PLC0415
 
         app = self.fitcheck
         if app.question is not None and app.plan is not None and app.row is not None:
             request = replace(app.plan.request, formats=())
             why = explain(app.question.model, app.row.format, request, request.context or 0)
-            self.app.push_screen(ExplainScreen(why, part))
+            self.app.push_screen(ExplainScreen(on_devices(why, app.row), part, device))

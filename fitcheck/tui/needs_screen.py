@@ -105,7 +105,7 @@ class NeedsScreen(BaseScreen):
 
     def _ask(self, question: Question, wish: float, *machines: Machine) -> Needs:
         world = self.fitcheck.world
-        return world.needs(question.model, question.request, wish, question.engines, machines)
+        return world.needs(question.model, question.elsewhere, wish, question.engines, machines)
 
     def _head(self, answer: Needs, found: str) -> None:
         asked = (

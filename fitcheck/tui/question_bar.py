@@ -3,9 +3,9 @@
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from fitcheck.tui.choices import Choices
+from fitcheck.tui.field import Shown
 from fitcheck.tui.field_row import FieldRow
-from fitcheck.tui.fields import REQUEST_FIELDS, Shown
+from fitcheck.tui.fields import REQUEST_FIELDS
 from fitcheck.tui.model_search import ModelSearch
 
 
@@ -21,7 +21,8 @@ class QuestionBar(Horizontal):
             for field in REQUEST_FIELDS:
                 yield FieldRow(field, in_line=True)
 
-    def show(self, shown: Shown, choices: Choices) -> None:
+    def show(self, shown: Shown) -> None:
+        choices = shown.choices
         self.query_one(ModelSearch).show(shown.plan.model)
         for row in self.query(FieldRow):
             row.show(shown, getattr(choices, row.field.key), choices.changed(row.field.key))

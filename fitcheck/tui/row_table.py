@@ -39,6 +39,7 @@ class Column(NamedTuple):
     right: bool = True
     grows: bool = False
     most: int = 0
+    short: str = ""  # the heading where the title has no room
 
 
 class Cell(NamedTuple):
@@ -219,7 +220,7 @@ class RowTable(ScrollView, can_focus=True):
     def _headings(self, width: int) -> Strip:
         style = self._style("header")
         shown = [(self.columns[index], room) for index, room in self._layout]
-        texts = [_fit(column.title, room, column.right) + " " * _GAP for column, room in shown]
+        texts = [_fit(_heading(column, room), room, column.right) + " " * _GAP for column, room in shown]
         segments = [Segment(" " * _GUTTER, style), *(Segment(text, style) for text in texts)]
         return Strip(segments).adjust_cell_length(width, style)
 
@@ -250,6 +251,10 @@ def headed(columns: Sequence[Column], sort: str, descending: bool) -> list[Colum
     """The columns, with an arrow on the one that rows are sorted by."""
     arrow = "↓" if descending else "↑"
     return [c._replace(title=c.title + arrow) if c.key == sort else c for c in columns]
+
+
+def _heading(column: Column, room: int) -> str:
+    return column.short if column.short and len(column.title) > room else column.title
 
 
 def _fit(text: str, width: int, right: bool) -> str:

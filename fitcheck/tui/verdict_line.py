@@ -13,7 +13,7 @@ class VerdictLine(Static):
         super().__init__("", id="verdict")
 
     def show(self, plan: Plan, row: FormatPlan) -> None:
-        about = "; ".join((f"{row.format}: {row.why}", *filter(None, (row.quality_note,)), *row.notes))
+        about = f"{row.format}: {row.why}"
         self.update(Content.assemble((plan.verdict, "bold"), "\n", (about, "$text-muted")), layout=False)
 
     def show_problem(self, problem: str) -> None:

@@ -1,14 +1,16 @@
 """The doors to the world that the app uses, in one value: tests put others in their place."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitcheck import planner, requirements
+from fitcheck.errors import BadInput
 from fitcheck.ranking import Planner
 from fitcheck.schema.engine import Engine
-from fitcheck.schema.machine import Machine
+from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.schema.request import Request
@@ -36,6 +38,16 @@ class Question:
     planner: Planner
     file: FileWeights | None = None  # a real file's weights, where one was named
 
+    @property
+    def elsewhere(self) -> Request:
+        """What to ask of another model or machine: layers are counted for this one."""
+        return replace(self.request, gpu_layers=None)
+
+    @property
+    def slow(self) -> bool:
+        """Whether layers must be spread over cards and RAM: that takes tens of milliseconds."""
+        return bool(self.machine.gpus and self.machine.ram_bytes and not self.machine.unified_memory)
+
     def plan(self) -> Plan:
         return self.planner(
             self.model, self.machine, self.request, self.engines, asked=self.asked, file=self.file
@@ -53,6 +65,7 @@ class World:
     model_names: Sequence[str]
     machine_names: Sequence[str]
     aliases: Callable[[], Sequence[tuple[str, str]]]  # a model's name with one of its other names
+    cards: Callable[[], Mapping[str, int]]  # each graphics card of the catalogue with its memory
     jobs: "Callable[[Question, FormatPlan, Machine], Sequence[Job]]"  # what can be measured here
     calibrated: Callable[[Machine], Sequence[Engine]] | None = None  # as runs on that machine moved them
     planner: Planner = planner.plan
@@ -66,7 +79,7 @@ def real_world() -> World:
     from fitcheck.probe import probe_machine  # noqa: PLC0415 (a test's world needs no probe)
     from fitcheck.sources import names  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
-    from fitcheck.sources.machines import find_machine  # noqa: PLC0415
+    from fitcheck.sources.machines import card_sizes, find_machine  # noqa: PLC0415
     from fitcheck.sources.profiles import stems  # noqa: PLC0415
     from fitcheck.sources.resolve import resolve, sizes  # noqa: PLC0415
     from fitcheck.tui.jobs import real_jobs  # noqa: PLC0415
@@ -80,6 +93,7 @@ def real_world() -> World:
         model_names=stems("models"),
         machine_names=stems("machines"),
         aliases=lambda: (*((e["model"], size) for size, e in sizes().items()), *names.aliases("models")),
+        cards=card_sizes,
         jobs=real_jobs,
     )
 
@@ -99,7 +113,7 @@ class Finder:
         from fitcheck.sources.overrides import imagine  # noqa: PLC0415
 
         found = self.resolution(choices.model)
-        machine = imagine(self.base(choices.machine), choices.overrides)
+        machine = imagine(self.base(choices.machine), choices.overrides(self.card))
         return Question(
             found.model,
             machine,
@@ -125,6 +139,18 @@ class Finder:
         if name not in self._machines:
             self._machines[name] = self.world.find_machine(name)
         return self._machines[name]
+
+    @cached_property
+    def cards(self) -> Mapping[str, int]:
+        """The graphics cards of the catalogue, each with its memory."""
+        return self.world.cards()
+
+    def card(self, name: str) -> Gpu:
+        """A graphics card of the catalogue."""
+        machine = self.base(name)
+        if machine.ram_bytes is not None or not machine.gpus:
+            raise BadInput(f"{name} is no graphics card", "name one of: fitcheck machines")
+        return machine.gpus[0]
 
     def resolution(self, text: str) -> Resolution:
         if text not in self._models:

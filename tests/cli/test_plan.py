@@ -302,3 +302,30 @@ def test_an_explanation_by_device_adds_up() -> None:
     assert told["memory"] == plan["plans"][0]["memory"]
     assert sum(item["bytes"] for item in told["memory"]) == told["peak_bytes"]
     assert {item["device"] for item in told["memory"]} == {"ram", "NVIDIA GeForce RTX 3090"}
+
+
+def test_sequences_together_are_said_and_counted_together() -> None:
+    asked = ("llama-3.1-8b", "--ram", "32G", "--memory", "2x5600", "--no-gpu", "--format", "Q8_0")
+    _, alone = answer(*asked)
+    _, eight = answer(*asked, "--batch", "8")
+    one, all_ = (row(plan, "Q8_0")["decode_tokens_per_s"]["expected"] for plan in (alone, eight))
+    assert one < all_ <= 8 * one
+    assert eight["request"]["batch"] == eight["request"]["slots"] == 8
+    assert any(note.startswith("8 sequences decode together") for note in eight["machine"]["notes"])
+
+
+def test_guesses_are_said_with_their_cost() -> None:
+    asked = ("llama-3.1-8b", "--ram", "32G", "--no-gpu", "--format", "Q8_0")
+    _, plan = answer(*asked, "--speculate", "4", "--accept", "0.7", "--draft-size", "1")
+    (note,) = [note for note in plan["machine"]["notes"] if note.startswith("speculative decoding")]
+    assert "a draft of 1.0 GiB guesses 4 tokens" in note and "2.77 tokens a pass" in note
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("--batch", "0"), ("--accept", "1.5"), ("--batch", "8", "--depth", "4k", "--context", "4k")],
+)
+def test_impossible_passes_are_refused(asked: tuple[str, ...]) -> None:
+    done = run("llama-3.1-8b", "--ram", "32G", *asked)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

@@ -11,7 +11,19 @@ from fitcheck.errors import BadInput, UnknownName
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine, MemoryModules, ReadBandwidth
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model
-from fitcheck.schema.plan import CurvePoint, FormatPlan, MachineSummary, ModelSummary, Plan, TokenRate
+from fitcheck.schema.plan import (
+    RAM,
+    Card,
+    CurvePoint,
+    DeviceUse,
+    FormatPlan,
+    MachineSummary,
+    MemoryItem,
+    ModelSummary,
+    Placement,
+    Plan,
+    TokenRate,
+)
 from fitcheck.schema.request import Request
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
 from fitcheck.sources.resolve import Resolution
@@ -132,6 +144,8 @@ def paper_plan(
     usable = memory - 2 * GIB
     wanted = request.formats or (*BITS, *TERNARY)
     rows = tuple(_paper_row(model, machine, request, usable, name) for name in wanted)
+    if machine.gpus and machine.ram_bytes:
+        rows = tuple(paper_placed(row, machine) for row in rows)
     best = next((row for row in rows[1:] if row.fits == "yes"), None)
     verdict = f"{model.name} fits: take {best.format}." if best else f"{model.name} does not fit."
     size = model.parameters or 0
@@ -140,6 +154,7 @@ def paper_plan(
         machine.name, "paper", machine.ram_bytes, usable, 2 * GIB, None,
         machine.bandwidth_bytes_per_s or 50e9, machine.bandwidth_basis,
         machine.threads, machine.simd, machine.gpus, machine.overrides, machine.notes,
+        tuple(Card(gpu.name, gpu.vram_bytes, gpu.vram_bytes - GIB) for gpu in machine.gpus),
     )  # fmt: skip
     return Plan(summary, told, request, rows, best.format if best else None, verdict)
 
@@ -160,6 +175,38 @@ def _paper_row(model: Model, machine: Machine, request: Request, usable: int, na
         f"{spare / GIB:.1f} GiB to spare" if spare >= 0 else f"{-spare / GIB:.1f} GiB short",
         name in TERNARY, speed if spare >= 0 else None, "memory" if spare >= 0 else None, "measured", curve,
         quality_note="only for models trained ternary" if name in TERNARY else None,
+    )  # fmt: skip
+
+
+def paper_placed(row: FormatPlan, machine: Machine) -> FormatPlan:
+    """The row with as many of its 33 layers as the first card has room for, ten times as fast there."""
+    card, layers = machine.gpus[0], 33
+    on_gpu = min(layers, (card.vram_bytes - GIB) * layers // row.total_bytes)
+    fits = row.total_bytes * (layers - on_gpu) // layers <= (machine.ram_bytes or 0) - 2 * GIB
+
+    def share(size: int, device: str) -> int:
+        on_card = size * on_gpu // layers
+        return on_card if device == card.name else size - on_card
+
+    sizes = {"weights": row.weights_bytes, "kv cache": row.kv_bytes, "compute buffer": row.compute_bytes}
+    memory = tuple(
+        MemoryItem(what, device, share(size, device), "anonymous", True)  # type: ignore[arg-type]
+        for device in (RAM, card.name)
+        for what, size in sizes.items()
+    )
+    need = {name: sum(item.bytes for item in memory if item.device == name) for name in (RAM, card.name)}
+    devices = (
+        DeviceUse(RAM, "ram", (machine.ram_bytes or 0) - 2 * GIB, need[RAM]),
+        DeviceUse(card.name, "gpu", card.vram_bytes - GIB, need[card.name]),
+    )
+    seconds = row.weights_bytes / 64e9 * (1 - 0.9 * on_gpu / layers)
+    speed = TokenRate(0.8 / seconds, 1 / seconds, 1.1 / seconds, 1.3 / seconds) if fits else None
+    flags = (f"-ngl {on_gpu}", "-c 4096")
+    return replace(
+        row, fits="yes" if fits else "no", decode_tokens_per_s=speed, memory=memory,
+        placement=Placement(on_gpu, layers, 0, devices, flags), max_context=32768,
+        prefill_tokens_per_s=850.0, ttft_s=4.82, decode_bound="memory" if fits else None,
+        why=f"{on_gpu} of {layers} layers on the GPU",
     )  # fmt: skip
 
 
@@ -189,6 +236,7 @@ def paper_world(tmp_path: Path) -> World:
         model_names=tuple(PAPER_MODELS),
         machine_names=("bare-board", "card-24", "server-12"),
         aliases=lambda: (("large-70b", "70b"),),
+        cards=lambda: {"card-24": 24 * GIB},
         jobs=lambda *_: (quick_job("probe"), quick_job("verify")),
         planner=paper_plan,
         needs=paper_needs,

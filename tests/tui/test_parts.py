@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
-from fitcheck.schema.machine import Machine, ReadBandwidth
+from fitcheck.schema.machine import Gpu, Machine, ReadBandwidth
+from fitcheck.sources.machines import find_machine
 from fitcheck.sources.matching import Match, matches
-from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus
+from fitcheck.sources.overrides import Bus, Overrides, imagine, parse_bus, parse_cards
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import arguments, command_line
 from fitcheck.tui.config import FILE, Settings, config_directory, load_settings, save_settings
 from fitcheck.tui.exports import write_new
-from fitcheck.tui.fields import along, around
+from fitcheck.tui.field import along, around
 from fitcheck.tui.plot import Mark, Plot, Point
 from fitcheck.units import GIB
 
@@ -31,6 +33,11 @@ CHOICES = st.builds(
     bandwidth_bytes_per_s=st.none() | st.integers(1, 20000).map(lambda tenth: tenth * 1e8),
     threads=st.none() | st.integers(1, 4096),
     simd=st.none() | st.just(("avx2",)) | st.just(("neon", "dotprod")),
+    gpus=st.none() | st.just(()) | st.lists(st.sampled_from(["rtx-3090", "a10g"]), min_size=1).map(tuple),
+    vram_bytes=st.none() | st.integers(1, 1 << 18).map(lambda mib: mib << 20),
+    disk_bytes_per_s=st.none() | st.integers(1, 200).map(lambda tenth: tenth * 1e8),
+    gpu_layers=st.none() | st.integers(0, 200),
+    prompt=st.none() | st.integers(1, 1 << 20),
     context=st.none() | st.integers(1, 1 << 20),
     kv_type=st.sampled_from(["f16", "q8_0"]),
     engine=st.none() | st.just("llama.cpp"),
@@ -63,6 +70,17 @@ def test_the_command_line_means_the_same_choices(choices: Choices) -> None:
     )
     assert (read["slots"], read["reserve"]) == (choices.slots, choices.reserve_bytes)
     assert read["bandwidth"] == pytest.approx(choices.bandwidth_bytes_per_s)
+    assert read["disk"] == pytest.approx(choices.disk_bytes_per_s)
+    assert (read["vram"], read["gpu_layers"], read["prompt"]) == (
+        choices.vram_bytes,
+        choices.gpu_layers,
+        choices.prompt,
+    )
+    assert read["no_gpu"] == (choices.gpus == ())
+    cards = tuple(card for name in read["gpu_names"] for card in parse_cards(name))
+    assert Counter(card.name for card in cards) == Counter(
+        find_machine(name).gpus[0].name for name in choices.gpus or ()
+    )
 
 
 @settings(max_examples=30)
@@ -86,13 +104,30 @@ def test_every_choice_has_an_option() -> None:
 
 
 def test_choices_reach_the_machine_and_the_request() -> None:
-    choices = Choices(ram_bytes=GIB, threads=3, context=512, slots=2, reserve_bytes=0)
-    assert (choices.overrides.ram_bytes, choices.overrides.threads) == (GIB, 3)
+    card = Gpu("Card", 8 * GIB)
+    choices = Choices(
+        ram_bytes=GIB, threads=3, gpus=("card", "card"), disk_bytes_per_s=2e9, gpu_layers=7,
+        context=512, prompt=100, slots=2, reserve_bytes=0,
+    )  # fmt: skip
+    told = choices.overrides({"card": card}.__getitem__)
+    assert (told.gpus, told.vram_bytes, told.disk_bytes_per_s) == ((card, card), None, 2e9)
+    assert (told.ram_bytes, told.threads) == (GIB, 3)
     asked = choices.request
     assert (asked.context, asked.slots, asked.reserve_bytes, asked.threads) == (512, 2, 0, 3)
+    assert (asked.gpu_layers, asked.prompt) == (7, 100)
     assert choices.on_machine("epyc-9654") == Choices(
-        machine="epyc-9654", context=512, slots=2, reserve_bytes=0
+        machine="epyc-9654", context=512, prompt=100, slots=2, reserve_bytes=0
     )
+
+
+def test_layers_and_memory_belong_to_the_card_they_were_set_for() -> None:
+    one = Choices(gpus=("rtx-3090",), vram_bytes=8 * GIB, gpu_layers=20)
+    assert one.put("gpus", ("rtx-4090",)) == Choices(gpus=("rtx-4090",))
+    assert one.put("gpus", ()) == Choices(gpus=())
+    assert one.without("gpus") == Choices()
+    assert one.put("vram_bytes", 16 * GIB).gpu_layers == 20
+    assert Choices(vram_bytes=8 * GIB, gpu_layers=20).without("vram_bytes") == Choices()
+    assert one.put("model", "8b").gpu_layers is None
 
 
 def spoilt(change: Any) -> str:
@@ -122,6 +157,8 @@ def spoilt(change: Any) -> str:
         spoilt(lambda saved: saved["choices"].update(bus={"channels": 2})),
         spoilt(lambda saved: saved["choices"].update(bus={"channels": "two", "transfers_per_s": 5.6e9})),
         spoilt(lambda saved: saved["choices"].update(simd=[7])),
+        spoilt(lambda saved: saved["choices"].update(gpus="rtx-3090")),
+        spoilt(lambda saved: saved["choices"].update(gpu_layers=-1)),
         spoilt(lambda saved: saved["choices"].update(bandwidth_bytes_per_s=float("nan"))),
     ],
 )

@@ -472,6 +472,188 @@ def test_no_size_breaks_it(world: World) -> None:
     run(app, person)
 
 
+async def answered(pilot: Pilot[None]) -> None:
+    """With cards the plan comes a moment after the key."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def test_add_a_card_raise_its_memory_until_all_layers_fit_and_take_it_away(world: World) -> None:
+    app = FitcheckApp(world, Choices(model="qwen3-32b"))
+
+    async def person(pilot: Pilot[None]) -> None:
+        without = row(app, "Q3_K_M").decode_tokens_per_s
+        await pilot.press("m", *["down"] * 5, "enter", *"3060", "enter")
+        await answered(pilot)
+        assert app.choices.gpus == ("rtx-3060-12gb",)
+        place = row(app, "Q3_K_M").placement
+        assert place is not None
+        assert 0 < place.gpu_layers < place.layers_total
+        assert app.row is not None
+        assert app.row.placement is not None
+        assert f"{app.row.placement.gpu_layers}/{place.layers_total}" in screen_text(app)
+        assert "RTX 3060" in screen_text(app)
+        split = row(app, "Q3_K_M").decode_tokens_per_s
+        await pilot.press("down")
+        for _ in range(4):
+            await pilot.press("right")
+            await answered(pilot)
+        assert app.choices.vram_bytes == 32 * GIB
+        place = row(app, "Q3_K_M").placement
+        assert place is not None
+        assert place.gpu_layers == place.layers_total
+        whole = row(app, "Q3_K_M").decode_tokens_per_s
+        assert without is not None
+        assert split is not None
+        assert whole is not None
+        assert without.expected < split.expected
+        assert whole.expected > 2 * split.expected
+        assert " all " in screen_text(app)
+        await pilot.press("up", "left")
+        await answered(pilot)
+        assert (app.choices.gpus, app.choices.vram_bytes) == ((), None)
+        assert row(app, "Q3_K_M").decode_tokens_per_s == without
+
+    run(app, person, (120, 40))
+
+
+def test_one_more_of_the_same_card(world: World) -> None:
+    app = FitcheckApp(world, replace(LARGE, gpus=("rtx-3090",)))
+
+    async def person(pilot: Pilot[None]) -> None:
+        await pilot.press("m", *["down"] * 5, "right")
+        await answered(pilot)
+        assert app.command == "fitcheck 70b --gpu 2xrtx-3090"
+        assert app.plan is not None
+        assert [card.name[-2:] for card in app.plan.machine.cards] == ["#1", "#2"]
+        assert "2 × RTX 3090" in screen_text(app)
+
+    run(app, person, (120, 40))
+
+
+def test_keys_that_come_faster_than_plans_all_count(world: World) -> None:
+    """Steps build on the newest choice, not on the last answer; the last answer is to the last key."""
+    app = FitcheckApp(world, replace(LARGE, gpus=("rtx-3090",)))
+
+    async def person(pilot: Pilot[None]) -> None:
+        app.screen.query_one("#field-vram_bytes").focus()
+        await pilot.pause()
+        burst(app, ["right"] * 3)
+        await until(pilot, lambda: app.choices.vram_bytes == 48 * GIB)
+        await answered(pilot)
+        assert app.plan is not None
+        assert app.plan.machine.cards[0].memory_bytes == 48 * GIB
+
+    run(app, person)
+
+
+def test_layers_that_the_model_has_not_are_refused_and_the_last_plan_stays(world: World) -> None:
+    app = FitcheckApp(world, replace(SMALL, gpus=("rtx-3060-12gb",)))
+
+    async def person(pilot: Pilot[None]) -> None:
+        app.screen.query_one("#field-gpu_layers").focus()
+        await pilot.press("9", "enter")
+        await answered(pilot)
+        assert app.choices.gpu_layers == 9
+        assert "-ngl 9 " in screen_text(app)
+        await pilot.press(*"99", "enter")
+        await answered(pilot)
+        assert "layers to place" in app.problem
+        assert app.choices.gpu_layers == 9
+        await pilot.press("r")
+        await answered(pilot)
+        assert (app.choices.gpu_layers, app.problem) == (None, "")
+
+    run(app, person)
+
+
+def test_a_disk_for_what_does_not_fit(world: World) -> None:
+    app = FitcheckApp(world, LARGE)
+
+    async def person(pilot: Pilot[None]) -> None:
+        slow = row(app, "Q4_K_M")
+        assert slow.decode_bound == "disk"
+        assert slow.decode_tokens_per_s is not None
+        app.screen.query_one("#field-disk_bytes_per_s").focus()
+        await pilot.press(*"14", "enter")
+        await pilot.pause()
+        fast = row(app, "Q4_K_M").decode_tokens_per_s
+        assert fast is not None
+        assert fast.expected > 2 * slow.decode_tokens_per_s.expected
+        assert app.command == "fitcheck 70b --disk 14"
+
+    run(app, person)
+
+
+def test_a_session_with_a_card_is_reopened(world: World) -> None:
+    chosen = Choices(model="qwen3-4b", gpus=("rtx-3090", "rtx-3090"), vram_bytes=8 * GIB, gpu_layers=3)
+    first = FitcheckApp(world, chosen)
+
+    async def leave(pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+
+    async def look(pilot: Pilot[None]) -> None:
+        assert again.plan is not None
+        assert len(again.plan.machine.cards) == 2
+        assert again.problem == ""
+
+    run(first, leave)
+    again = FitcheckApp(world)
+    assert again.choices == chosen
+    run(again, look)
+
+
+def test_the_flags_are_copied(world: World) -> None:
+    app = FitcheckApp(world, replace(SMALL, gpus=("rtx-3090",)))
+
+    async def person(pilot: Pilot[None]) -> None:
+        await pilot.press("Y")
+        await pilot.pause()
+        assert app.clipboard == "-ngl 37 -c 4096"
+
+    run(app, person)
+
+
+def test_a_segment_of_a_card_is_taken_apart(world: World) -> None:
+    app = FitcheckApp(world, replace(LARGE, ram_bytes=64 * GIB, gpus=("rtx-3090",)))
+
+    async def person(pilot: Pilot[None]) -> None:
+        app.screen.query_one("#memory").focus()
+        await pilot.press(*["right"] * 6, "enter")
+        await pilot.pause()
+        assert app.row is not None
+        (cache,) = [
+            item for item in app.row.memory if item.what == "kv cache" and item.device.endswith("3090")
+        ]
+        assert "RTX 3090: kv cache" in screen_text(app)
+        assert f"{cache.bytes:,} bytes" in screen_text(app)
+
+    run(app, person, (120, 40))
+
+
+def burst(app: FitcheckApp, keys: list[str]) -> None:
+    """Keys of a single read: all are there before the first is handled."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+def test_keys_of_one_read_go_where_the_first_of_them_leads(world: World) -> None:
+    """Of ``/qwen`` the ``q`` is a letter, not the table's key that quits."""
+    app = FitcheckApp(world, SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        burst(app, ["slash", *"qwen3 14b", "enter"])
+        await until(pilot, lambda: app.choices.model.startswith("qwen3-14b"))
+        assert app.is_running
+        burst(app, ["m", *"48", "enter", "down", "down", "down", "left"])
+        await until(pilot, lambda: app.choices.threads is not None)
+        assert app.choices.ram_bytes == 48 * GIB
+        burst(app, ["M", *"pi 5", "enter"])
+        await until(pilot, lambda: app.choices.machine == "raspberry-pi-5")
+
+    run(app, person)
+
+
 def test_it_says_so_politely_where_there_is_no_terminal() -> None:
     import click
 

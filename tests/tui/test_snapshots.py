@@ -17,6 +17,7 @@ from fitcheck.tui.config import LIGHT
 from fitcheck.tui.explain_screen import ExplainScreen
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.world import World
+from fitcheck.units import GIB
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SIZE_NAMES = [f"{width}x{height}" for width, height in SIZES]
@@ -44,6 +45,7 @@ SCREENS = {
 DIALOGUES = {
     "search": ("slash", "7", "0"),
     "machines": ("M",),
+    "cards": ("m", "down", "down", "down", "down", "down", "enter"),
     "measure": ("v", "enter"),
     "export": ("x",),
     "help": ("question_mark",),
@@ -55,6 +57,12 @@ DIALOGUES = {
 def test_screen(snap_compare: Compare, paper_world: World, size: tuple[int, int], name: str) -> None:
     app = FitcheckApp(paper_world, START)
     assert snap_compare(app, terminal_size=size, run_before=keys(*SCREENS[name]))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=SIZE_NAMES)
+def test_a_card_beside_the_ram(snap_compare: Compare, paper_world: World, size: tuple[int, int]) -> None:
+    app = FitcheckApp(paper_world, Choices(model="large-70b", ram_bytes=64 * GIB, gpus=("card-24",)))
+    assert snap_compare(app, terminal_size=size, run_before=keys())
 
 
 @pytest.mark.parametrize("size", SIZES, ids=SIZE_NAMES)

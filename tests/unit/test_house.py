@@ -1,6 +1,7 @@
 """The rooms of the house import downward only."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "fitcheck"
@@ -113,3 +114,10 @@ def test_planning_imports_nothing_heavy() -> None:
 def test_one_file_loads_the_extension() -> None:
     users = [path.name for path in ROOT.rglob("*.py") if '"fitcheck._native"' in path.read_text()]
     assert users == ["extension.py"]
+
+
+def test_every_room_is_installed() -> None:
+    """A room that the list of packages forgets is there in a checkout, and missing for everybody else."""
+    listed = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {file.parent.relative_to(ROOT.parent).as_posix().replace("/", ".") for file in ROOT.rglob("*.py")}
+    assert rooms <= set(listed)

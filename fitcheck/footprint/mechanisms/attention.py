@@ -3,7 +3,6 @@
 from fitcheck.footprint.mechanisms.parts import (
     Cache,
     Mechanism,
-    Scratch,
     Tensor,
     half,
     matrix,
@@ -32,11 +31,10 @@ def _attention(a: Attention, hidden: int) -> Mechanism:
     tensors.append(matrix("attn_output", "attention", a.heads * values, hidden))
     tensors += _gate(a.gate_size, hidden)
     tensors += _attention_vectors(a, hidden)
-    scratch = Scratch(query + a.heads * a.head_dim, a.heads, a.window)
     if a.indexer is None:
-        return Mechanism(tuple(_borrowed(a, tensors)), scratch, (cache,))
+        return Mechanism(tuple(_borrowed(a, tensors)), (cache,))
     own = Cache(a.indexer.head_dim, values, apart=True)  # its values are kept and never read
-    return Mechanism((*tensors, *_block_indexer(a.indexer, hidden)), scratch, (cache, own))
+    return Mechanism((*tensors, *_block_indexer(a.indexer, hidden)), (cache, own))
 
 
 def _borrowed(a: Attention, tensors: list[Tensor]) -> list[Tensor]:
@@ -106,8 +104,7 @@ def _latent_attention(a: LatentAttention, hidden: int) -> Mechanism:
     if a.indexer is not None:
         tensors += _token_indexer(a.indexer, hidden, a.q_lora_rank or hidden)
         caches.append(Cache(a.indexer.head_dim, 0))
-    scratch = Scratch(query + a.heads * (latent + a.kv_lora_rank) + hidden, a.heads)
-    return Mechanism(tuple(tensors), scratch, tuple(caches))
+    return Mechanism(tuple(tensors), tuple(caches))
 
 
 def _latent_queries(a: LatentAttention, hidden: int, query: int) -> list[Tensor]:
@@ -159,7 +156,7 @@ def _compressed_attention(a: CompressedAttention, hidden: int) -> Mechanism:
         tensors.append(matrix("indexer.proj", "attention", hidden, a.indexer.heads))
         rows = a.indexer.heads * a.indexer.head_dim
         tensors.append(matrix("indexer.attn_q_b", "attention", a.q_lora_rank, rows))
-    return Mechanism(tuple(tensors), Scratch(2 * query, a.heads, a.window), tuple(caches), state)
+    return Mechanism(tuple(tensors), tuple(caches), state)
 
 
 def _compressors(a: CompressedAttention) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Feed-forward blocks: dense, of experts, and RWKV's own."""
 
-from fitcheck.footprint.mechanisms.parts import Mechanism, Scratch, Tensor, matrix, mechanism, small, stacked
+from fitcheck.footprint.mechanisms.parts import Mechanism, Tensor, matrix, mechanism, small, stacked
 from fitcheck.schema.model import ChannelMix, Experts, FeedForward
 
 
@@ -17,7 +17,7 @@ def _feed_forward(f: FeedForward, hidden: int) -> Mechanism:
         tensors += [small(name + ".bias", "ffn", length) for name, length in lengths.items()]
     if f.sub_norm:
         tensors.append(small("ffn_sub_norm.weight", "norm", f.size))
-    return Mechanism(tuple(tensors), Scratch(3 * f.size))
+    return Mechanism(tuple(tensors))
 
 
 @mechanism(Experts)
@@ -37,8 +37,7 @@ def _experts(e: Experts, hidden: int) -> Mechanism:
     if e.shared_size:
         tensors += [matrix(f"ffn_{role}_shexp", "ffn", hidden, e.shared_size) for role in wide]
         tensors.append(matrix("ffn_down_shexp", "ffn", e.shared_size, hidden))
-    scratch = Scratch(e.active * max(3 * e.size, e.size + 2 * inner))
-    return Mechanism((*tensors, *_expert_vectors(e, hidden, wide)), scratch)
+    return Mechanism((*tensors, *_expert_vectors(e, hidden, wide)))
 
 
 def _expert_vectors(e: Experts, hidden: int, wide: tuple[str, ...]) -> list[Tensor]:
@@ -72,4 +71,4 @@ def _channel_mix(c: ChannelMix, hidden: int) -> Mechanism:
     ]
     if c.receptance:
         tensors.append(matrix("channel_mix_receptance", "ffn", hidden, hidden))
-    return Mechanism(tuple(tensors), Scratch(2 * c.size + hidden, state=hidden), state=hidden)
+    return Mechanism(tuple(tensors), state=hidden)

@@ -49,24 +49,10 @@ class Cache(NamedTuple):
     apart: bool = False  # kept by itself, so that other layers' widths don't matter
 
 
-class Scratch(NamedTuple):
-    """F32 elements that computing one token holds at the widest moment of a mechanism.
-
-    Read off llama.cpp's graphs and checked against the buffers it reserves;
-    the hidden rows that every mechanism holds besides are added in compute.py.
-    """
-
-    elements: int
-    heads: int = 0  # each scores every cell, unless flash attention spares it
-    window: int | None = None  # of those cells
-    state: int = 0  # elements once a sequence
-
-
 class Mechanism(NamedTuple):
     """What the file holds of a part of a layer, and what running it keeps."""
 
     tensors: tuple[Tensor, ...]
-    scratch: Scratch
     caches: tuple[Cache, ...] = ()
     state: int = 0  # F32 elements a sequence, whatever the context
 

@@ -1,6 +1,6 @@
 """Recurrent mechanisms: a state of fixed size, whatever the context."""
 
-from fitcheck.footprint.mechanisms.parts import Mechanism, Scratch, Tensor, half, matrix, mechanism, small
+from fitcheck.footprint.mechanisms.parts import Mechanism, Tensor, half, matrix, mechanism, small
 from fitcheck.schema.model import GatedDeltaNet, KimiDelta, Mamba, Mamba2, Rwkv6, Rwkv7, ShortConv
 
 
@@ -22,7 +22,7 @@ def _mamba(m: Mamba, hidden: int) -> Mechanism:
         lengths = {"ssm_dt_norm": m.dt_rank, "ssm_b_norm": m.state_size, "ssm_c_norm": m.state_size}
         tensors += [small(name + ".weight", "norm", length) for name, length in lengths.items()]
     state = (m.conv_kernel - 1 + m.state_size) * m.inner_size
-    return Mechanism(tuple(tensors), Scratch(5 * m.inner_size, state=state), state=state)
+    return Mechanism(tuple(tensors), state=state)
 
 
 @mechanism(Mamba2)
@@ -43,7 +43,7 @@ def _mamba2(m: Mamba2, hidden: int) -> Mechanism:
     if m.conv_bias:
         tensors.append(small("ssm_conv1d.bias", "state", mixed))
     state = (m.conv_kernel - 1) * mixed + m.state_size * inner
-    return Mechanism(tuple(tensors), Scratch(2 * mixed + 3 * inner + m.heads, state=state), state=state)
+    return Mechanism(tuple(tensors), state=state)
 
 
 @mechanism(GatedDeltaNet)
@@ -63,7 +63,7 @@ def _gated_delta_net(g: GatedDeltaNet, hidden: int) -> Mechanism:
         matrix("ssm_out", "state", values, hidden),
     )
     state = (g.conv_kernel - 1) * mixed + g.key_head_dim * values
-    return Mechanism(tensors, Scratch(mixed + 3 * values, state=state), state=state)
+    return Mechanism(tensors, state=state)
 
 
 @mechanism(KimiDelta)
@@ -84,7 +84,7 @@ def _kimi_delta(k: KimiDelta, hidden: int) -> Mechanism:
         matrix("attn_output", "state", inner, hidden),
     )
     state = 3 * (k.conv_kernel - 1) * inner + k.head_dim * inner
-    return Mechanism(tensors, Scratch(6 * inner, state=state), state=state)
+    return Mechanism(tensors, state=state)
 
 
 def _low_rank(name: str, cols: int, rank: int, rows: int) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def _short_conv(c: ShortConv, hidden: int) -> Mechanism:
         matrix("shortconv.in_proj", "state", hidden, 3 * hidden),
         matrix("shortconv.out_proj", "state", hidden, hidden),
     )
-    return Mechanism(tensors, Scratch(3 * hidden), state=(c.conv_kernel - 1) * hidden)
+    return Mechanism(tensors, state=(c.conv_kernel - 1) * hidden)
 
 
 @mechanism(Rwkv6)
@@ -117,7 +117,7 @@ def _rwkv6(r: Rwkv6, hidden: int) -> Mechanism:
         small("time_mix_decay.weight", "state", hidden),
         small("time_mix_ln", "norm", hidden, 2),
     )
-    return Mechanism(tensors, *_rwkv_state(r.head_dim, hidden))
+    return Mechanism(tensors, state=_rwkv_state(r.head_dim, hidden))
 
 
 @mechanism(Rwkv7)
@@ -135,14 +135,13 @@ def _rwkv7(r: Rwkv7, hidden: int) -> Mechanism:
     for role, rank in ranks.items():
         tensors.append(half(f"time_mix_{role}1", "state", hidden, rank))
         tensors.append(half(f"time_mix_{role}2", "state", rank, hidden))
-    return Mechanism(tuple(tensors), *_rwkv_state(r.head_dim, hidden))
+    return Mechanism(tuple(tensors), state=_rwkv_state(r.head_dim, hidden))
 
 
 def _time_mix(hidden: int, *roles: str) -> tuple[Tensor, ...]:
     return tuple(matrix(f"time_mix_{role}", "state", hidden, hidden) for role in roles)
 
 
-def _rwkv_state(head_dim: int, hidden: int) -> tuple[Scratch, tuple[()], int]:
-    """No cache, but a square a head and the last token's input."""
-    state = hidden + hidden * head_dim
-    return Scratch(12 * hidden, state=state), (), state
+def _rwkv_state(head_dim: int, hidden: int) -> int:
+    """A square a head and the last token's input."""
+    return hidden + hidden * head_dim

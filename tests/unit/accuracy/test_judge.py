@@ -15,7 +15,7 @@ from fitcheck.accuracy.spread import Residue, spread, spread_of, weighted_quanti
 from fitcheck.render.accuracy import accuracy_markdown
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.measurements import load_runs
-from tests.unit.accuracy.conftest import all_cases, engine_of
+from tests.unit.accuracy.conftest import all_cases, engine_of, own_cases
 
 ratios = st.lists(st.floats(0.2, 5), min_size=1, max_size=60)
 
@@ -94,9 +94,9 @@ def test_a_machine_of_unknown_memory_is_far_less_certain() -> None:
 def test_cpu_runs_of_machines_never_seen() -> None:
     """The target: a median of at most 15 %, eight of ten runs within their interval."""
     engines = [engine_of("llama.cpp", "cpu"), engine_of("bitnet.cpp", "cpu")]
-    found = report(load_runs(), all_cases(), engines)
+    found = report(load_runs(), all_cases(), engines, own_cases())
     whole = next(score for score in found.scores if score.kind == "all")
-    assert whole.runs == 145
+    assert whole.runs == 149
     assert whole.median <= 0.15
     assert 0.73 <= whole.coverage <= 0.87
     assert whole.median < 0.3 * whole.median_llmfit
@@ -105,7 +105,7 @@ def test_cpu_runs_of_machines_never_seen() -> None:
 
 @pytest.mark.slow
 def test_all_runs_of_machines_never_seen() -> None:
-    found = report(load_runs(), all_cases(), load_engines())
+    found = report(load_runs(), all_cases(), load_engines(), own_cases())
     scores = {(score.kind, score.name): score for score in found.scores}
     assert scores["all", "on a GPU"].median <= 0.15
     assert scores["all", "on a CPU"].median <= 0.15
@@ -118,7 +118,7 @@ def test_all_runs_of_machines_never_seen() -> None:
 
 @pytest.mark.slow
 def test_the_profiles_hold_the_residuals_of_the_runs() -> None:
-    for engine, rows in residuals(all_cases(), load_engines()).items():
+    for engine, rows in residuals(all_cases(), load_engines(), own_cases()).items():
         for row in rows:
             held = next(kept for kept in engine.residuals if kept.basis == row.basis)
             assert (held.low, held.high) == pytest.approx((row.low, row.high), abs=0.03)

@@ -23,10 +23,10 @@ COUNTS = {
     "geerlingguy-ai-benchmarks": (77, 43),
     "gpu-benchmarks-on-llm-inference": (191, 189),
     "ik-llama.cpp": (227, 80),
-    "llama.cpp": (41, 16),
-    "llmfit-community": (212, 68),
-    "others": (5, 2),
-    "strix-halo-testing": (38, 32),
+    "llama.cpp": (41, 19),
+    "llmfit-community": (212, 106),
+    "others": (5, 3),
+    "strix-halo-testing": (38, 38),
 }
 
 

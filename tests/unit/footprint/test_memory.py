@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.memory import footprint, max_context, read_groups
+from fitcheck.footprint.memory import choices_of, context_bytes, footprint, max_context, read_groups
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.footprint.repack import repacked_bytes
+from fitcheck.footprint.repack import Repacked, repacked, repacked_bytes
+from fitcheck.footprint.residence import ram_weight_items
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model
 from fitcheck.schema.request import Request
+from fitcheck.sources.catalog import load_model
 
 GIB = 1 << 30
 MODELS = st.from_type(Model)
@@ -23,6 +25,7 @@ REQUESTS = st.builds(
     flash_attention=st.sampled_from(("on", "off", "auto")),
 )
 BYTES = st.integers(0, 64 * GIB)
+REAL = st.sampled_from(("smollm2-135m", "llama-3.1-8b", "qwen3-30b-a3b", "gemma-3-4b", "granite-4.0-h-tiny"))
 
 
 def test_the_headline_is_not_true(llama_70b):
@@ -69,8 +72,17 @@ def test_parts_add_up_to_the_total(model, form, request, context):
 
 @given(MODELS, NAMES, REQUESTS, st.integers(1, 100_000), st.integers(0, 100_000))
 def test_more_context_never_needs_less_memory(model, form, request, context, more):
+    """But for holes: tensors of a longer context may lie closer, by less than two rows of hidden states."""
     less = footprint(model, weights_bytes(model, form), request, context).total_bytes
-    assert footprint(model, weights_bytes(model, form), request, context + more).total_bytes >= less
+    holes = 2 * 4 * request.ubatch * model.hidden_size
+    assert footprint(model, weights_bytes(model, form), request, context + more).total_bytes > less - holes
+
+
+@given(REAL, REQUESTS, st.integers(1, 100_000), st.integers(0, 100_000))
+def test_no_real_shape_needs_less_for_more_context(name, request, context, more):
+    model = load_model(name)
+    less = footprint(model, 0, request, context).total_bytes
+    assert footprint(model, 0, request, context + more).total_bytes >= less
 
 
 @given(MODELS, NAMES, REQUESTS, BYTES)
@@ -83,12 +95,11 @@ def test_the_longest_context_fits_and_one_more_step_does_not(model, form, reques
         assert footprint(model, weights_bytes(model, form), request, longest + 256).total_bytes > usable
 
 
-@given(MODELS, NAMES, REQUESTS, BYTES, BYTES)
-def test_more_memory_never_holds_a_shorter_context(model, form, request, one, other):
-    less, more = sorted((one, other))
-    assert max_context(model, weights_bytes(model, form), request, less) <= max_context(
-        model, weights_bytes(model, form), request, more
-    )
+@given(REAL, NAMES, REQUESTS, BYTES, BYTES)
+def test_more_memory_never_holds_a_shorter_context(name, form, request, one, other):
+    model, (less, more) = load_model(name), sorted((one, other))
+    weights = weights_bytes(model, form)
+    assert max_context(model, weights, request, less) <= max_context(model, weights, request, more)
 
 
 def test_a_step_of_a_70b_model_reads_all_but_the_embedding(llama_70b):
@@ -130,3 +141,23 @@ def test_all_formats_of_a_model_take_a_few_milliseconds(make_llama):
         return process_time() - start
 
     assert min(seconds(make_llama(80, name=f"fresh {n}")) for n in range(5)) < 0.012
+
+
+def test_tiles_grow_but_what_they_replace_does_not(llama_70b):
+    """AMX's copies of Q4_K are larger than the originals; only these stop being read from the file."""
+    copies, originals = repacked(llama_70b, "Q4_K_M", ("amx_int8",))
+    assert copies > originals > 0
+    size = weights_bytes(llama_70b, "Q4_K_M")
+    items = list(ram_weight_items(size, mapped=True, repacked=Repacked(copies, originals)))
+    mapped = [item for item in items if item.kind == "mapped"]
+    assert sum(item.bytes for item in mapped) == size
+    assert sum(item.bytes for item in items if item.resident) == size - originals + copies
+
+
+def test_a_plan_reserves_the_logits_of_a_server(llama_70b):
+    """One output a slot, as llama-server; a program that says nothing gets the whole micro-batch's."""
+    served = choices_of(Request(slots=2))
+    bare = served._replace(outputs=None)
+    assert served.outputs == 2
+    less = context_bytes(llama_70b, 4096, bare)[1] - context_bytes(llama_70b, 4096, served)[1]
+    assert 0 < less <= 4 * 512 * llama_70b.vocab_size

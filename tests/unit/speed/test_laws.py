@@ -161,3 +161,46 @@ def test_less_of_the_same_types_is_never_slower(decoder: Decoder, depth: int, sh
     whole, part = rate(decoder, depth), rate(replace(decoder, groups=smaller), depth)
     assert part.expected >= whole.expected * (1 - 1e-9)
     assert part.limit >= whole.limit
+
+
+@given(decoders(), depths, st.integers(1, 256), st.integers(1, 256))
+def test_more_sequences_are_faster_together_and_slower_each(
+    decoder: Decoder, depth: int, one: int, other: int
+) -> None:
+    few, many = sorted((one, other))
+    some, all_ = (rate(together(decoder, batch=batch), depth) for batch in (few, many))
+    assert all_.expected >= some.expected * (1 - 1e-9)
+    assert all_.expected / many <= some.expected / few * (1 + 1e-9)
+    assert all_.low <= all_.expected <= all_.high <= all_.limit
+
+
+drafts = st.builds(
+    dict, speculate=st.integers(0, 16), accept=st.floats(0, 1), draft_bytes=st.integers(0, 1 << 34)
+)
+
+
+@given(decoders(), depths, st.integers(1, 16), drafts)
+def test_guessed_tokens_gain_at_most_what_they_are(
+    decoder: Decoder, depth: int, batch: int, draft: dict[str, int | float]
+) -> None:
+    """Never more than guessed + 1 times the speed, and never above the limit, whatever the draft costs."""
+    alone = rate(together(decoder, batch=batch), depth)
+    speed = rate(together(decoder, batch=batch, **draft), depth)
+    assert speed.expected <= (draft["speculate"] + 1) * alone.expected * (1 + 1e-9)
+    assert 0 < speed.low <= speed.expected <= speed.high <= speed.limit
+
+
+@given(decoders(), st.integers(1, 16), st.floats(0, 1), st.floats(0, 1), st.integers(0, 1 << 34))
+def test_better_guesses_and_cheaper_drafts_are_never_slower(
+    decoder: Decoder, guessed: int, one: float, other: float, draft: int
+) -> None:
+    worse, better = sorted((one, other))
+    speeds = [
+        rate(together(decoder, speculate=guessed, accept=accept, draft_bytes=size)).expected
+        for accept, size in ((worse, draft), (better, draft), (better, draft // 2))
+    ]
+    assert all(later >= sooner * (1 - 1e-9) for sooner, later in pairwise(speeds))
+
+
+def together(decoder: Decoder, **asked: int | float) -> Decoder:
+    return changed(decoder, request=replace(decoder.runner.request, **asked))  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import profile_path, read_toml, stems
-from fitcheck.speed.attention import products
+from fitcheck.speed.attention import Walk, products
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import core_rate, core_speed, gpu_rate, gpu_share, isa_of, residual
+from fitcheck.speed.engines import CoreRate, core_rate, core_speed, gpu_rate, gpu_share, isa_of, residual
 from fitcheck.speed.roofline import Load, soft_max, step
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -49,8 +49,31 @@ def test_every_query_head_meets_the_cache() -> None:
 
 def test_padded_attention_runs_over_whole_blocks_from_the_first_token() -> None:
     model = load_model("llama-3.2-1b")
-    assert products(model, 0, 256) == products(model, 255, 256) == products(model, 256)
-    assert products(model, 256, 256) == products(model, 512)
+    padded = Walk(256)
+    assert products(model, 0, padded) == products(model, 255, padded) == products(model, 256)
+    assert products(model, 256, padded) == products(model, 512)
+
+
+def test_flash_attention_skips_masked_cells() -> None:
+    """ggml passes over a cell whose mask is minus infinity: the token's own cell is all there is at first."""
+    model = load_model("llama-3.2-1b")
+    skipping = Walk(256, skips_masked=True)
+    assert products(model, 0, skipping) == products(model, 1)
+    assert products(model, 300, skipping) == products(model, 301)
+
+
+@pytest.mark.parametrize(
+    ("seen", "cores", "cells"),
+    [(100, 2, 101), (300, 1, 301), (300, 2, 512), (2048, 2, 2304), (600, 2, 768), (2048, 64, 2304)],
+)
+def test_threads_that_share_cells_wait_for_the_one_with_the_most(seen: int, cores: int, cells: int) -> None:
+    """300 tokens of 512 padded cells: the first of two threads has 256 of the 301, as long as 512 for two."""
+    assert Walk(256, skips_masked=True, shares_cells_from=512, cores=cores).cells(seen) == cells
+
+
+def test_a_core_beside_others_does_its_share_of_what_it_does_alone() -> None:
+    rate = CoreRate(10e9, "profile", 0.9)
+    assert (rate.of(1), rate.of(2), rate.of(8)) == (10e9, 18e9, 72e9)
 
 
 def test_windowed_layers_look_back_no_further() -> None:

@@ -1,0 +1,90 @@
+"""Our own runs beside the model, with the memory's bandwidth measured in the same minute."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from fitcheck.accuracy.baselines import bandwidth_over_size, llmfit
+from fitcheck.accuracy.case import Case
+from fitcheck.accuracy.score import score
+from fitcheck.accuracy.spread import Residue, Spread, spread_of
+from fitcheck.schema.accuracy import Judged, OwnRun, Score
+from fitcheck.schema.engine import Engine
+
+KIND = "own"
+
+
+def own_scores(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Iterator[Score]:
+    """Runs from which no figure was set, by what may tell them apart, and those from which one was.
+
+    Each interval is as wide as the runs of the other models make it.
+    """
+    judged = [one for engine in engines for one in _of_engine(cases, engine)]
+    seen = {own.run.model for own in cases if own.fitted}
+    for name, belongs in _CLASSES.items():
+        if group := [one for own, one in judged if not own.fitted and belongs(own)]:
+            yield score(KIND, name, group)
+    if group := [one for own, one in judged if not own.fitted and own.run.model not in seen]:
+        yield score(KIND, "of models no figure was set from", group)
+    if group := [one for own, one in judged if own.fitted]:
+        yield score(KIND, "a figure was set from them", group)
+
+
+_CLASSES: dict[str, Callable[[OwnRun], bool]] = {
+    "no figure was set from them": lambda own: True,
+    "reads agree, nobody else ran": lambda own: own.steady,
+    "at an empty cache": lambda own: own.run.depth == 0,
+    "2048 and 8192 tokens deep": lambda own: own.run.depth > 0,
+    "with flash attention": lambda own: own.run.flash_attention == "on",
+    "without flash attention": lambda own: own.run.flash_attention == "off",
+    "one thread": lambda own: own.run.threads == 1,
+    "two threads": lambda own: own.run.threads == 2,
+}
+
+
+def _of_engine(cases: Mapping[OwnRun, Case], engine: Engine) -> Iterator[tuple[OwnRun, Judged]]:
+    ratios = _ratios(cases, engine)
+    widths = {model: _without(ratios, model) for model in {own.run.model for own in ratios}}
+    for own, ratio in ratios.items():
+        yield own, _judged(cases[own], ratio, widths[own.run.model])
+
+
+def own_spread(cases: Mapping[OwnRun, Case], engine: Engine) -> Spread | None:
+    """How runs from which nothing was set lie about the model; each model counts as a machine of its own.
+
+    None where the engine has no such run.
+    """
+    ratios = _ratios(cases, engine)
+    return _spread(ratios) if ratios else None
+
+
+def _ratios(cases: Mapping[OwnRun, Case], engine: Engine) -> dict[OwnRun, float]:
+    named = (engine.name, engine.device)
+    return {
+        own: case.ratio(engine) for own, case in cases.items() if (own.run.engine, own.run.device) == named
+    }
+
+
+def _without(ratios: Mapping[OwnRun, float], model: str) -> Spread:
+    return _spread({own: ratio for own, ratio in ratios.items() if own.run.model != model})
+
+
+def _spread(ratios: Mapping[OwnRun, float]) -> Spread:
+    residues = [
+        Residue(own.run.engine, "cpu", "measured", own.run.model, ratio)
+        for own, ratio in ratios.items()
+        if not own.fitted
+    ]
+    return spread_of(residues, "our own runs")
+
+
+def _judged(case: Case, ratio: float, width: Spread) -> Judged:
+    expected = case.run.tokens_per_s / ratio
+    return Judged(
+        run=case.run,
+        basis="measured",
+        in_sample=expected,
+        expected=expected,
+        low=expected * width.low,
+        high=expected * width.high,
+        bandwidth_over_size=bandwidth_over_size(case),
+        llmfit=llmfit(case),
+    )

@@ -1,0 +1,137 @@
+"""Attention in the compute buffer."""
+
+from fitcheck.footprint.arena import Tape
+from fitcheck.footprint.schedules.parts import project, schedule
+from fitcheck.schema.model import Attention, Indexer
+
+_SCORED = 256
+"""Cells whose keys MiniMax M3's indexer scores at a time."""
+
+
+@schedule(Attention)
+def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
+    values = a.heads * (a.value_dim or a.head_dim)
+    gate = None
+    if a.gate_size:
+        tape.keep(source)
+    if a.indexer is not None and tape.flash:
+        return _block_sparse(a, a.indexer, tape, hidden, source)
+    if a.fused_qkv:
+        query = _qkv_fused(a, tape, source)
+    else:
+        query, gate = _queries(a, tape)
+        _keys_and_values(a, tape, source)
+    output = attend(tape, a.heads, values, a.window, query)
+    if _turns(a, tape) and tape.turns_back:
+        output = project(tape, values, output)
+    if gate is not None:
+        # The gate is a strided half of the queries: it is copied out, and multiplied in place.
+        output = _second(tape, output, project(tape, values, gate))
+    if a.gate_size:
+        output = gated(a.gate_size, tape, values, output, source)
+    if a.sub_norm:
+        output = project(tape, values, output)
+    return project(tape, hidden, output) if tape.projects else output
+
+
+def finish(a: object, tape: Tape, hidden: int, output: int) -> int:
+    """What attention left for later: its output turned back, and the product."""
+    if isinstance(a, Attention) and _turns(a, tape):
+        output = project(tape, a.heads * (a.value_dim or a.head_dim), output)
+    return project(tape, hidden, output)
+
+
+def _second(tape: Tape, first: int, second: int) -> int:
+    tape.drop(first)
+    return second
+
+
+def gated(size: int, tape: Tape, values: int, output: int, source: int) -> int:
+    """The output times a gate: in the gate's place where that is as wide, else in a tensor of its own."""
+    gate = project(tape, size, source)
+    product = gate if size == values else tape.take(values)
+    tape.drop(output, *(() if product == gate else (gate,)))
+    return product
+
+
+def _queries(a: Attention, tape: Tape) -> tuple[int, int | None]:
+    """Queries as attention reads them, and what their gate is half of, where they have one."""
+    width = a.heads * a.head_dim
+    if a.gated:
+        both = tape.take(2 * width)
+        query = tape.take(width)
+        return (project(tape, width, query) if _turns(a, tape) else query), both
+    query = tape.take(width)
+    if _turned(a, tape):
+        query = project(tape, width, query)
+    return (project(tape, width, query) if _turns(a, tape) else query), None
+
+
+def _turned(a: Attention, tape: Tape) -> bool:
+    """Whether queries and keys are normed or rotated; the first of the two needs a tensor of its own."""
+    return tape.rotates or a.qk_norm != "none"
+
+
+def _turns(a: Attention, tape: Tape) -> bool:
+    """Whether rows are turned to lose less when the cache rounds them: queries and keys, values and back."""
+    return tape.quantized and a.head_dim % 64 == 0
+
+
+def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
+    """Both go to the cache."""
+    if not a.owns_kv:
+        tape.drop(source)
+        return
+    value = tape.take(a.kv_heads * (a.value_dim or a.head_dim))
+    key = project(tape, a.kv_heads * a.head_dim, source)
+    if _turned(a, tape):
+        key = project(tape, a.kv_heads * a.head_dim, key)
+    if _turns(a, tape):
+        key = project(tape, a.kv_heads * a.head_dim, key)
+        value = project(tape, a.kv_heads * (a.value_dim or a.head_dim), value)
+    tape.drop(key, value)
+
+
+def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
+    """Queries and keys are rotated out of the one tensor; values are stored from it, or turned first."""
+    width, keys = a.heads * a.head_dim, a.kv_heads * a.head_dim
+    values = a.kv_heads * (a.value_dim or a.head_dim)
+    fused = project(tape, width + keys + values, source)
+    query = tape.take(width)
+    if not _turns(a, tape):
+        tape.drop(tape.take(keys), fused)
+        return query
+    query = project(tape, width, query)
+    value = project(tape, values, tape.take(values))
+    key = tape.take(keys)
+    tape.drop(fused)
+    tape.drop(project(tape, keys, key), value)
+    return query
+
+
+def attend(tape: Tape, heads: int, values: int, window: int | None, query: int) -> int:
+    """Scores of all heads, then their values; with flash attention the values alone."""
+    if tape.flash:
+        return project(tape, values, query)
+    scores = tape.take(score=heads, window=window)
+    tape.drop(query)
+    return project(tape, values, project(tape, values, scores))
+
+
+def _block_sparse(a: Attention, i: Indexer, tape: Tape, hidden: int, source: int) -> int:
+    """MiniMax M3's: a mask of whole blocks of cells for each KV head, spread out over their cells."""
+    values = a.heads * (a.value_dim or a.head_dim)
+    tape.drop(project(tape, i.head_dim, tape.take(i.head_dim)))
+    query, _ = _queries(a, tape)
+    _keys_and_values(a, tape, tape.keep(source))
+    scored = project(tape, i.heads * i.head_dim, project(tape, i.heads * i.head_dim, source))
+    tape.drop(tape.take(i.heads * _SCORED), scored)
+    spread, turned = tape.take(score=a.kv_heads), tape.take(score=a.kv_heads)
+    tape.drop(spread)
+    if tape.lasting is None:
+        tape.lasting = tape.take(score=1)  # the whole mask in F32
+    mask = tape.take(score=a.kv_heads, width=2)
+    tape.drop(turned)
+    output = project(tape, values, query)
+    tape.drop(mask)
+    return project(tape, hidden, project(tape, values, output))

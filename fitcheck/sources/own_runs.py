@@ -1,0 +1,96 @@
+"""Our own runs: ``profiles/measurements/own``, one CSV file a machine, each row with the reads of its minute.
+
+Bandwidths stand in GB/s: the median read of 512 MiB through 4 KiB and huge
+pages, by one thread and by two, right before the run and right after it.
+``others`` is how many cores somebody else kept busy meanwhile; ``use`` says
+whether a figure of the engine's profile was set from the run.
+"""
+
+import csv
+from collections.abc import Iterator
+from typing import cast
+
+from fitcheck.accuracy.case import Case
+from fitcheck.footprint.memory import read_groups
+from fitcheck.schema.accuracy import OwnRun, PublishedRun
+from fitcheck.schema.machine import Machine, Pages, ReadBandwidth
+from fitcheck.schema.request import FlashAttention
+from fitcheck.sources.catalog import load_model
+from fitcheck.sources.profiles import profiles_directory, read_toml
+from fitcheck.units import GB
+
+_STEADY = 0.15  # of a read: the memory of a virtual machine has two speeds, half of one another
+_IDLE = 0.3  # cores that were busy with something else
+_THREADS = (1, 2)
+
+
+def load_own_runs() -> tuple[OwnRun, ...]:
+    """Every run of ours."""
+    files = sorted((profiles_directory() / "measurements" / "own").glob("*.csv"))
+    return tuple(_run(row, file.stem) for file in files for row in _rows(file.stem))
+
+
+def own_case(own: OwnRun) -> Case:
+    """The run with its model, on its machine as it was in that minute."""
+    model = load_model(own.run.model)
+    return Case(own.run, model, _machine(own), read_groups(model, own.run.format))
+
+
+def _rows(stem: str) -> Iterator[dict[str, str]]:
+    path = profiles_directory() / "measurements" / "own" / f"{stem}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _machine(own: OwnRun) -> Machine:
+    table = read_toml(profiles_directory() / "measurements" / "own" / f"{own.run.machine}.toml")
+    return Machine(
+        name=own.run.hardware,
+        source=table["source"],
+        ram_bytes=None,
+        arch=table["arch"],
+        cores=table["cores"],
+        threads=table["cores"],
+        simd=tuple(table["simd"]),
+        bandwidth_bytes_per_s=max(read.bytes_per_s for read in own.reads),
+        bandwidth_basis="measured",
+        read_bandwidth=own.reads,
+    )
+
+
+def _run(row: dict[str, str], machine: str) -> OwnRun:
+    threads = int(row["threads"])
+    before, after = (float(row[f"read_4k_{threads}_{when}"]) for when in ("before", "after"))
+    return OwnRun(
+        PublishedRun(
+            collection="own",
+            machine=machine,
+            device="cpu",
+            cards=1,
+            model=row["model"],
+            format=row["format"],
+            rest_type=None,
+            engine=row["engine"],
+            threads=threads,
+            depth=int(row["depth"]),
+            flash_attention=cast(FlashAttention, row["flash_attention"]),
+            tokens_per_s=float(row["tokens_per_s"]),
+            end_to_end=False,
+            excluded=None,
+            hardware=machine,
+            published_model=row["model"],
+            published_format=row["format"],
+            published_engine=row["engine"],
+            source=f"profiles/measurements/own/{machine}.csv",
+            kv_type=row["kv_type"],
+        ),
+        tuple(_read(row, pages, threads) for pages in ("4k", "huge") for threads in _THREADS),
+        steady=abs(before / after - 1) < _STEADY and float(row["others"]) < _IDLE,
+        fitted=row["use"] == "fitted",
+    )
+
+
+def _read(row: dict[str, str], pages: str, threads: int) -> ReadBandwidth:
+    """The mean of both reads; the better one is what nothing exceeds."""
+    seen = [GB * float(row[f"read_{pages}_{threads}_{when}"]) for when in ("before", "after")]
+    return ReadBandwidth(threads, cast(Pages, pages), sum(seen) / 2, max(seen))

@@ -1,0 +1,85 @@
+"""Our own runs: what they are of, how far predictions are off, and what their intervals rest on."""
+
+from dataclasses import replace
+
+import pytest
+
+from fitcheck.accuracy.own import KIND, own_scores, own_spread
+from fitcheck.footprint.mixes import FORMATS
+from fitcheck.schema.accuracy import Score
+from fitcheck.sources.profiles import stems
+from tests.unit.accuracy.conftest import engine_of, own_cases
+
+
+def scores() -> dict[str, Score]:
+    return {score.name: score for score in own_scores(own_cases(), [engine_of("llama.cpp", "cpu")])}
+
+
+def test_no_run_is_lost() -> None:
+    """Six shapes and one that only figures were set from, six formats, both settings, depths and counts."""
+    runs = [own.run for own in own_cases()]
+    judged = [own.run for own in own_cases() if not own.fitted]
+    assert (len(runs), len(judged)) == (194, 143)
+    assert len({run.model for run in judged}) == 6
+    assert len({run.format for run in judged}) == 6
+    assert {(run.threads, run.flash_attention) for run in judged} == {
+        (1, "on"), (1, "off"), (2, "on"), (2, "off"),
+    }  # fmt: skip
+    assert {run.depth for run in judged} == {0, 2048, 8192}
+
+
+def test_a_run_says_what_it_is_of() -> None:
+    for own in own_cases():
+        assert own.run.model in stems("models") and own.run.format in FORMATS, own
+        assert own.run.tokens_per_s > 0 and len(own.reads) == 4, own
+
+
+def test_no_run_breaks_the_limit() -> None:
+    engine = engine_of("llama.cpp", "cpu")
+    for own, case in own_cases().items():
+        assert own.run.tokens_per_s <= case.predict(engine).tokens_per_s.limit, own
+
+
+def test_where_the_reads_of_the_minute_agree_the_targets_are_met() -> None:
+    steady = scores()["reads agree, nobody else ran"]
+    assert steady.runs == 68
+    assert steady.median <= 0.08
+    assert steady.p90 <= 0.20
+
+
+def test_eight_of_ten_runs_lie_in_an_interval_of_other_models() -> None:
+    whole = scores()["no figure was set from them"]
+    assert whole.runs == 143
+    assert 0.73 <= whole.coverage <= 0.87
+    assert whole.median < 0.3 * whole.median_bandwidth_over_size
+
+
+def test_runs_that_set_a_figure_do_not_widen_the_interval() -> None:
+    engine = engine_of("llama.cpp", "cpu")
+    whole = own_spread(own_cases(), engine)
+    judged = own_spread({own: case for own, case in own_cases().items() if not own.fitted}, engine)
+    assert whole == judged
+    assert own_spread(own_cases(), engine_of("bitnet.cpp", "cpu")) is None
+
+
+def test_the_profile_holds_the_width_of_the_runs() -> None:
+    engine = engine_of("llama.cpp", "cpu")
+    held = next(row for row in engine.residuals if row.basis == "measured")
+    found = own_spread(own_cases(), engine)
+    assert found is not None and held.runs == found.runs
+    assert (held.low, held.high) == pytest.approx((found.low, found.high), abs=0.01)
+
+
+def test_a_model_does_not_widen_its_own_interval() -> None:
+    """One of two models ten times slower than it ran lies outside of the other's interval, all of it."""
+    cases = {}
+    for own, case in own_cases().items():
+        times = {"llama-3.2-1b": 1, "llama-2-13b": 10}.get(own.run.model)
+        if times and not own.fitted:
+            run = replace(own.run, tokens_per_s=own.run.tokens_per_s / times)
+            cases[replace(own, run=run)] = replace(case, run=run)
+    seen = {own: case for own, case in own_cases().items() if own.fitted}
+    found = list(own_scores(seen | cases, [engine_of("llama.cpp", "cpu")]))
+    unseen = next(score for score in found if score.name == "of models no figure was set from")
+    assert unseen.runs == 16 and unseen.coverage == 0
+    assert all(score.kind == KIND for score in found)
