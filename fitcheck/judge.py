@@ -86,7 +86,7 @@ class Judge:
             ttft_s=prefiller.seconds(self.request.prompt or self.context) if prefiller else None,
         )
 
-    def _notes(self, stored: Stored, engines: Engines, steps: Iterable[Conversion]) -> Iterator[str]:
+    def _notes(self, stored: Stored, engines: Engines, steps: tuple[Conversion, ...]) -> Iterator[str]:
         yield from stored.notes
         if engines.any.memory.buffers:
             yield engines.any.memory.buffers

@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """What a token costs to look at those before it."""
+    """What a pass costs to look at the tokens before it."""
 
     seconds: float
     bytes: int  # of the cache
@@ -66,7 +66,7 @@ class Cost(NamedTuple):
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         """The tokens of a step."""
         raise NotImplementedError
@@ -153,8 +153,8 @@ class Runner:
         """The tokens of a step."""
         return pass_of(self.request)
 
-    def bytes_of(self, group: ReadGroup) -> float:
-        """Read by a pass: more experts than by a token, everything else once."""
+    def bytes_read(self, group: ReadGroup) -> float:
+        """By a pass: more experts than by a token, everything else once."""
         if not group.expert_bytes or self.together.tokens == 1:
             return group.bytes
         return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
@@ -171,7 +171,7 @@ class Runner:
         """A pass never takes less than one token alone, whatever products of many tokens reach."""
         tokens = self.together.tokens
         rate = alone if tokens == 1 else at_most(alone, together, tokens)
-        return Load(self.bytes_of(group), group.weights * tokens, rate)
+        return Load(self.bytes_read(group), group.weights * tokens, rate)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
@@ -212,10 +212,11 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        draft_s = self.together.drafts_bytes / runner.reading.bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.engine, draft_s),)
+        basis = self._basis(step.bound) if runner.together.tokens == 1 else "assumed"
+        draft_s = runner.together.drafts_bytes / runner.reading.bytes_per_s
+        return (Cost(step, least_s, basis, runner.engine, draft_s),)
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         return self.runner.together
 
@@ -230,12 +231,10 @@ class Decoder(Steps):
 
     @cached_property
     def _bytes(self) -> float:
-        return sum(map(self.runner.bytes_of, self.groups))
+        return sum(map(self.runner.bytes_read, self.groups))
 
     def _basis(self, bound: Bound) -> Basis:
         """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
-        if self.together.tokens > 1:
-            return "assumed"
         if self.runner.engine.calibrated_by:
             return "measured"
         leaned_on = {self.runner.reading.bandwidth.basis}
@@ -256,7 +255,7 @@ class SplitDecoder(Steps):
     parts: tuple[Decoder, ...]
     handovers: int  # from device to device, a token
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         return self.parts[0].together
 

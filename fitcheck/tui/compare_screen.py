@@ -121,8 +121,9 @@ def _heading(side: str, plan: Plan) -> Content:
 def _facts(machine: MachineSummary) -> str:
     memory = gib(machine.usable_bytes + machine.reserve_bytes)
     reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
+    threads = f"{machine.threads or '?'} threads{cards_text(machine)}"
     changed = f", changed: {', '.join(machine.overrides)}" if machine.overrides else ""
-    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {machine.threads or '?'} threads{cards_text(machine)}{changed}"
+    return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {threads}{changed}"
 
 
 def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
