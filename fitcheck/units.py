@@ -76,6 +76,13 @@ def rate(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
+def duration(seconds: float) -> str:
+    """A wait for people: `0.42 s`, `38 s`, `22 min`, `3.1 h`."""
+    if seconds < 120:
+        return f"{rate(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{rate(seconds / 3600)} h"
+
+
 def _split(text: str, what: str, remedy: str) -> tuple[float, str]:
     match = _NUMBER.fullmatch(text.strip())
     # Sixteen characters hold any real size; more is a typing error or an attack.

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
-from fitcheck.units import GB, GIB, gb_per_s, gib, rate, tokens
+from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
 
 _COLOUR: dict[Fits, str] = {"yes": "green", "tight": "yellow", "no": "red"}
@@ -148,7 +148,7 @@ def _prefill(plan: Plan, best: FormatPlan) -> list[str]:
         return []
     prompt = tokens(plan.request.prompt or plan.request.context or 0)
     speed = rate(best.prefill_tokens_per_s)
-    return [f"prefill of {best.format}: {speed} tokens/s; a prompt of {prompt} takes {best.ttft_s:.3g} s"]
+    return [f"prefill of {best.format}: {speed} tokens/s; a prompt of {prompt} takes {duration(best.ttft_s)}"]
 
 
 def _asks_for_flags(plan: Plan) -> bool:

@@ -4,7 +4,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from fitcheck.schema.plan import FormatPlan, Plan
-from fitcheck.units import rate, tokens
+from fitcheck.units import duration, rate, tokens
 
 
 class FormatFacts(Static):
@@ -28,7 +28,7 @@ def prefill_text(plan: Plan, row: FormatPlan) -> str:
     if row.prefill_tokens_per_s is None or row.ttft_s is None:
         return "unmeasured" if row.fits != "no" else ""
     prompt = tokens(plan.request.prompt or plan.request.context or 0)
-    return f"{rate(row.prefill_tokens_per_s)} tokens/s; a prompt of {prompt} takes {row.ttft_s:.3g} s"
+    return f"{rate(row.prefill_tokens_per_s)} tokens/s; a prompt of {prompt} takes {duration(row.ttft_s)}"
 
 
 def flags_text(row: FormatPlan) -> str:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
-from fitcheck.units import GIB, gb, gib, parse_bandwidth, parse_capacity, parse_tokens, rate, tokens
+from fitcheck.units import GIB, duration, gb, gib, parse_bandwidth, parse_capacity, parse_tokens, rate, tokens
 
 
 @pytest.mark.parametrize("text", ["16", "16G", "16g", "16GB", "16 GiB", "16gib", "16.0G"])
@@ -46,6 +46,11 @@ def test_printing() -> None:
     assert gb(42_512_531_712) == "42.51 GB"
     assert [tokens(n) for n in (131072, 25088, 4000, 256, 0)] == ["128k", "24.5k", "4000", "256", "0"]
     assert (rate(123.4), rate(4.44), rate(0.394)) == ("123", "4.4", "0.39")
+
+
+def test_waits_are_said_as_people_say_them():
+    waits = (0.42, 38, 1330, 11160)
+    assert [duration(wait) for wait in waits] == ["0.42 s", "38 s", "22 min", "3.1 h"]
 
 
 @given(st.text(max_size=60))
