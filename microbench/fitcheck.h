@@ -148,7 +148,7 @@ typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_beg
 enum { FC_MOST_TOKENS = 8 };
 typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
                      int64_t row_end, float *y, int64_t stride);
-/* The formats that have one: floats need no unpacking. */
+/* The formats that have one: floats need no unpacking, and trit3 looks up sums of one vector. */
 #define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
 
 /* Attention of `heads` query heads that share one KV head, over `cells` cached

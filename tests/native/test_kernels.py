@@ -88,6 +88,15 @@ def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
 
 
 @pytest.mark.parametrize("isa", all_isas())
+def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(isa, pool):
+    if isa not in native.isas():
+        pytest.skip(f"this CPU lacks {isa}")
+    for rows, cols in ((4200, 50), (100, 9000)):
+        with native.Matrix("trit3", rows, cols, pool) as matrix:
+            assert matrix.multiply(isa) == matrix.multiply("scalar")
+
+
+@pytest.mark.parametrize("isa", all_isas())
 def test_the_environment_caps_the_isa(isa):
     if isa not in native.isas():
         pytest.skip(f"this CPU lacks {isa}")
