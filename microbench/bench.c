@@ -12,7 +12,7 @@ typedef struct {
 
 static void fill_task(void *argument, int thread, int threads) {
     const fill_job *job = argument;
-    fc_span mine = fc_split(job->rows, FC_ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->rows, fc_row_step(job->format), thread, threads);
     fc_fill_rows(job->format, job->data, job->cols, mine.begin, mine.end, job->seed);
 }
 
@@ -24,6 +24,7 @@ void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64
 typedef struct {
     fc_pool *pool;
     fc_gemv *gemv;
+    int64_t step;
     const fc_matrix *w;
     const fc_activation *x;
     int rounds, passes;
@@ -33,7 +34,7 @@ typedef struct {
 
 static void gemv_task(void *argument, int thread, int threads) {
     const gemv_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, FC_ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->w->rows, job->step, thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
@@ -45,13 +46,14 @@ static void gemv_task(void *argument, int thread, int threads) {
 
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds) {
-    gemv_job job = {pool, kernels->gemv[format], w, x, rounds, passes, y, seconds};
+    gemv_job job = {pool, kernels->gemv[format], fc_row_step(format), w, x, rounds, passes, y, seconds};
     fc_pool_run(pool, gemv_task, &job);
 }
 
 typedef struct {
     fc_pool *pool;
     fc_gemm *gemm;
+    int64_t step;
     const fc_matrix *w;
     const fc_activation *const *x;
     int tokens, rounds, passes;
@@ -61,7 +63,7 @@ typedef struct {
 
 static void gemm_task(void *argument, int thread, int threads) {
     const gemm_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, FC_ROW_STEP, thread, threads);
+    fc_span mine = fc_split(job->w->rows, job->step, thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
@@ -74,7 +76,7 @@ static void gemm_task(void *argument, int thread, int threads) {
 
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds) {
-    gemm_job job = {pool, kernels->gemm[format], w, x, tokens, rounds, passes, y, seconds};
+    gemm_job job = {pool, kernels->gemm[format], fc_row_step(format), w, x, tokens, rounds, passes, y, seconds};
     fc_pool_run(pool, gemm_task, &job);
 }
 

@@ -16,7 +16,7 @@ DECLARATIONS = """
 typedef struct { const uint8_t *data; const float *scales; int64_t rows, cols, row_bytes; } fc_matrix;
 typedef struct { uint8_t *base; size_t bytes; ...; } fc_arena;
 typedef struct { const char *isa; ...; } fc_kernels;
-typedef struct { const char *name; int block_weights, block_bytes, scales; ...; } fc_format_facts;
+typedef struct { const char *name; int block_weights, block_bytes, scales, together; ...; } fc_format_facts;
 typedef struct { int8_t *q; float *scale; int32_t sum; int64_t cols; ...; } fc_activation;
 typedef enum { FC_FORMATS, ... } fc_format;
 enum { FC_MOST_TOKENS, ... };
@@ -36,9 +36,11 @@ const fc_kernels *fc_best_read(const char *cap);
 int fc_format_by_name(const char *name);
 const fc_format_facts *fc_facts(fc_format format);
 int64_t fc_row_bytes(fc_format format, int64_t cols);
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *row);
-int fc_unpack_row(fc_format format, const uint8_t *row, int64_t cols, int8_t *weights);
-int fc_dequantise_row(fc_format format, const uint8_t *row, int64_t cols, float *out);
+int64_t fc_matrix_bytes(fc_format format, int64_t rows, int64_t cols);
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data,
+                int64_t row);
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, int8_t *weights);
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, float *out);
 
 fc_activation *fc_activation_new(int64_t max_cols);
 void fc_activation_free(fc_activation *a);

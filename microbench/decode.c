@@ -120,7 +120,7 @@ static void prepare(fc_decoder *d, const float *x, const fc_packed *const *reade
 static void multiply(const fc_decoder *d, const fc_packed *w, const fc_activation *x, int64_t first, int64_t count,
                      int thread, float *y) {
     if (!present(w)) return;
-    fc_span mine = fc_split(count, FC_ROW_STEP, thread, d->threads);
+    fc_span mine = fc_split(count, fc_row_step(w->format), thread, d->threads);
     if (mine.begin < mine.end)
         d->gemv[w->format](&w->matrix, x, first + mine.begin, first + mine.end, y + mine.begin);
 }
@@ -199,7 +199,7 @@ static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
     for (int i = 0; i < ffn->active; i++) {
         float *inner = d->inner + (int64_t)i * d->inner_floats;
         int64_t first = d->chosen[i] * ffn->size;
-        fc_span mine = fc_split(ffn->size, FC_ROW_STEP, thread, d->threads);
+        fc_span mine = fc_split(ffn->size, fc_row_step(ffn->up.format), thread, d->threads);
         multiply(d, &ffn->up, d->act[ffn->up.format], first, ffn->size, thread, inner);
         if (!present(&ffn->gate)) continue;
         multiply(d, &ffn->gate, d->act[ffn->gate.format], first, ffn->size, thread, d->logits);
@@ -209,7 +209,7 @@ static void expand(fc_decoder *d, const fc_ffn *ffn, int thread) {
 
 static void contract(fc_decoder *d, const fc_ffn *ffn, int thread) {
     int64_t hidden = d->shape->hidden;
-    fc_span mine = fc_split(hidden, FC_ROW_STEP, thread, d->threads);
+    fc_span mine = fc_split(hidden, fc_row_step(ffn->down.format), thread, d->threads);
     for (int i = 0; i < ffn->active; i++) {
         multiply(d, &ffn->down, d->slot[i], d->chosen[i] * hidden, hidden, thread, d->y);
         add(d->x + mine.begin, d->y + mine.begin, mine.end - mine.begin);
@@ -242,7 +242,7 @@ static void begin(fc_decoder *d) {
     int scales = fc_facts(d->shape->embedding.format)->scales;
     int64_t token = (int64_t)(draw(d) % (uint64_t)table->rows);
     float scale = scales < 0 ? 1.0f : table->scales[scales ? token : 0];
-    fc_dequantise_row(d->shape->embedding.format, table->data + token * table->row_bytes, table->cols, d->x);
+    fc_dequantise_row(d->shape->embedding.format, table->data, token, table->cols, d->x);
     for (int64_t i = 0; i < table->cols; i++) d->x[i] *= scale;
     set_angles(d, d->shape->layer[0].head_dim);
 }
@@ -342,6 +342,8 @@ static int survey(fc_decoder *d, const char *cap) {
             const fc_ffn *ffn = &l->ffn[f];
             missing |= use(d, &ffn->gate, cap) | use(d, &ffn->up, cap) | use(d, &ffn->down, cap);
             missing |= ffn->active > FC_MOST_ACTIVE ? -1 : 0;
+            /* A thread gates the very rows that it multiplied. */
+            missing |= present(&ffn->gate) && fc_row_step(ffn->gate.format) != fc_row_step(ffn->up.format) ? -1 : 0;
             d->inner_floats = most(d->inner_floats, (ffn->size + 15) / 16 * 16);
         }
     }

@@ -24,7 +24,7 @@ static void read_span(reader *r, const uint8_t *from, const uint8_t *to) {
 /* This thread's part of `count` rows from `first` on, as multiply() has it. */
 static void read_rows(reader *r, const fc_packed *w, int64_t first, int64_t count) {
     if (!w->matrix.data) return;
-    fc_span mine = fc_split(count, FC_ROW_STEP, r->thread, r->threads);
+    fc_span mine = fc_split(count, fc_row_step(w->format), r->thread, r->threads);
     const uint8_t *base = w->matrix.data + first * w->matrix.row_bytes;
     read_span(r, base + mine.begin * w->matrix.row_bytes, base + mine.end * w->matrix.row_bytes);
 }

@@ -43,6 +43,18 @@
  *               a vector of bytes meets 64 consecutive activations. The last
  *               group of t bytes has stride t in place of 64.
  *
+ * trit3 is fitcheck's own too, for machines whose byte look-ups see 16 entries:
+ * three digits in five bits, 24 columns of 64 rows in 320 bytes, rows padded to
+ * whole groups of columns and of rows; one float scale a row.
+ *
+ *   code        Weights a b c make n = 9a + 3b + c, -13 to 13: four bits of
+ *               |n|, one of its sign.
+ *   order       Byte r (0 to 63) of each 64 belongs to row r. Steps 0 to 7 are
+ *               columns 0-2, 3-5, ...: |n| of steps 2j and 2j + 1 lies in the
+ *               low and high nibble of byte 64 j + r, the sign of step k in
+ *               bit 7 - k of byte 256 + r. Groups follow one another along the
+ *               rows; then come the next 64 rows.
+ *
  * i2_s is bitnet.cpp's x86 layout: 128 columns in 32 bytes, byte p holding
  * columns p, p+32, p+64, p+96 at bits 6, 4, 2, 0; one scale for the matrix.
  * The others are ggml's, block by block.
@@ -52,6 +64,7 @@ typedef enum {
     FC_i2_s,
     FC_tq1_0,
     FC_tq2_0,
+    FC_trit3,
     FC_q4_k,
     FC_q6_k,
     FC_q8_0,
@@ -71,14 +84,17 @@ typedef enum {
 typedef struct {
     const char *name;
     int block_weights;      /* cols must be a multiple of it */
-    int block_bytes;        /* 0: trit5, whose rows are ceil(cols / 5) bytes */
+    int block_bytes;        /* 0: trit5 and trit3, whose rows end in a partly used byte or group */
     int scales;             /* floats beside the data: a row's (1), the matrix's (0), none (-1) */
     fc_activation_kind activation;
+    int together;           /* rows that lie interleaved: 1, or trit3's 64 */
 } fc_format_facts;
 
 const fc_format_facts *fc_facts(fc_format format);
 int fc_format_by_name(const char *name);              /* -1: unknown */
 int64_t fc_row_bytes(fc_format format, int64_t cols); /* -1: cols does not suit the format */
+/* The whole matrix: rows that lie interleaved are padded to whole sets. */
+int64_t fc_matrix_bytes(fc_format format, int64_t rows, int64_t cols);
 
 /* Byte offsets inside ggml's blocks. */
 enum {
@@ -90,7 +106,9 @@ enum {
     FC_Q4K_SCALES = 4, FC_Q4K_QS = 16, FC_Q4K_BYTES = 144,
     FC_Q6K_QH = 128, FC_Q6K_SCALES = 192, FC_Q6K_D = 208, FC_Q6K_BYTES = 210,
     FC_Q8_BLOCK = 32, FC_Q8_BYTES = 34,
-    FC_TRIT5_GROUP = 320, FC_TRIT5_GROUP_BYTES = 64
+    FC_TRIT5_GROUP = 320, FC_TRIT5_GROUP_BYTES = 64,
+    FC_TRIT3_ROWS = 64, FC_TRIT3_GROUP = 24, FC_TRIT3_STEPS = 8,
+    FC_TRIT3_SIGNS = 4 * FC_TRIT3_ROWS, FC_TRIT3_GROUP_BYTES = 5 * FC_TRIT3_ROWS
 };
 
 /* ---- operands ----------------------------------------------------------- */
@@ -130,7 +148,7 @@ typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_beg
 enum { FC_MOST_TOKENS = 8 };
 typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
                      int64_t row_end, float *y, int64_t stride);
-/* The formats that have one: floats need no unpacking. */
+/* The formats that have one: floats need no unpacking, and trit3 looks up sums of one vector. */
 #define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
 
 /* Attention of `heads` query heads that share one KV head, over `cells` cached
@@ -236,9 +254,9 @@ void fc_pool_run(fc_pool *pool, fc_task *task, void *argument);
 /* Inside a task: wait for the others. No system call unless one is late. */
 void fc_pool_barrier(fc_pool *pool, int thread);
 
-/* Rows are handed out in this step, so that kernels that take several rows at
- * once meet whole groups in every thread but the last. */
-enum { FC_ROW_STEP = 8 };
+/* Rows are handed out in steps, so that kernels that take several rows at once
+ * meet whole groups in every thread but the last: 8, or what lies together. */
+int64_t fc_row_step(fc_format format);
 typedef struct { int64_t begin, end; } fc_span;
 /* The part of `rows` that falls to a thread, in multiples of `step`. */
 fc_span fc_split(int64_t rows, int64_t step, int thread, int threads);
@@ -246,15 +264,18 @@ double fc_now(void); /* seconds, monotonic */
 
 /* ---- packing -------------------------------------------------------------------- */
 
-/* Ternary formats: weights of -1, 0, 1 to one row of bytes and back. tq1_0 and
- * tq2_0 get `scale` as every block's; the others keep theirs beside the data.
+/* Ternary formats: weights of -1, 0, 1 to one row of the matrix at `data` and
+ * back. tq1_0 and tq2_0 get `scale` as every block's; the others keep theirs
+ * beside the data. The bits of rows that lie together are left as they are.
  * Return 0, or -1 where the format is not ternary or cols does not suit it. */
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *row);
-int fc_unpack_row(fc_format format, const uint8_t *row, int64_t cols, int8_t *weights);
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data,
+                int64_t row);
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, int8_t *weights);
 /* Any format: one row to floats, its scale excluded where it lies beside the data. */
-int fc_dequantise_row(fc_format format, const uint8_t *row, int64_t cols, float *out);
-/* Legal random bytes for rows [begin, end) of a matrix; sixteen rows are drawn
- * and the rest are copies of them, so that filling runs at the speed of memory. */
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, float *out);
+/* Legal random bytes for rows [begin, end) of a matrix, begin a multiple of those
+ * that lie together; sixteen rows (or one such set) are drawn and the rest are
+ * copies of them, so that filling runs at the speed of memory. */
 void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed);
 
 /* ---- measuring -------------------------------------------------------------------- */

@@ -4,15 +4,16 @@
 #include "fitcheck.h"
 
 static const fc_format_facts facts[FC_FORMATS] = {
-    [FC_trit5] = {"trit5", 1, 0, 1, FC_ONE_SCALE},
-    [FC_i2_s] = {"i2_s", 128, 32, 0, FC_ONE_SCALE},
-    [FC_tq1_0] = {"tq1_0", 256, FC_TQ1_BYTES, -1, FC_SCALE_PER_256},
-    [FC_tq2_0] = {"tq2_0", 256, FC_TQ2_BYTES, -1, FC_SCALE_PER_256},
-    [FC_q4_k] = {"q4_k", 256, FC_Q4K_BYTES, -1, FC_SCALE_PER_256},
-    [FC_q6_k] = {"q6_k", 256, FC_Q6K_BYTES, -1, FC_SCALE_PER_256},
-    [FC_q8_0] = {"q8_0", 32, FC_Q8_BYTES, -1, FC_SCALE_PER_32},
-    [FC_f16] = {"f16", 1, 2, -1, FC_FLOATS},
-    [FC_bf16] = {"bf16", 1, 2, -1, FC_FLOATS},
+    [FC_trit5] = {"trit5", 1, 0, 1, FC_ONE_SCALE, 1},
+    [FC_i2_s] = {"i2_s", 128, 32, 0, FC_ONE_SCALE, 1},
+    [FC_tq1_0] = {"tq1_0", 256, FC_TQ1_BYTES, -1, FC_SCALE_PER_256, 1},
+    [FC_tq2_0] = {"tq2_0", 256, FC_TQ2_BYTES, -1, FC_SCALE_PER_256, 1},
+    [FC_trit3] = {"trit3", 1, 0, 1, FC_ONE_SCALE, FC_TRIT3_ROWS},
+    [FC_q4_k] = {"q4_k", 256, FC_Q4K_BYTES, -1, FC_SCALE_PER_256, 1},
+    [FC_q6_k] = {"q6_k", 256, FC_Q6K_BYTES, -1, FC_SCALE_PER_256, 1},
+    [FC_q8_0] = {"q8_0", 32, FC_Q8_BYTES, -1, FC_SCALE_PER_32, 1},
+    [FC_f16] = {"f16", 1, 2, -1, FC_FLOATS, 1},
+    [FC_bf16] = {"bf16", 1, 2, -1, FC_FLOATS, 1},
 };
 
 const fc_format_facts *fc_facts(fc_format format) { return &facts[format]; }
@@ -26,6 +27,17 @@ int fc_format_by_name(const char *name) {
 int64_t fc_row_bytes(fc_format format, int64_t cols) {
     const fc_format_facts *f = &facts[format];
     if (cols <= 0 || cols % f->block_weights) return -1;
-    if (!f->block_bytes) return (cols + 4) / 5;
+    if (format == FC_trit5) return (cols + 4) / 5;
+    if (format == FC_trit3) return (cols + FC_TRIT3_GROUP - 1) / FC_TRIT3_GROUP * (FC_TRIT3_GROUP_BYTES / FC_TRIT3_ROWS);
     return cols / f->block_weights * f->block_bytes;
+}
+
+int64_t fc_matrix_bytes(fc_format format, int64_t rows, int64_t cols) {
+    int64_t bytes = fc_row_bytes(format, cols), together = facts[format].together;
+    return bytes < 0 ? -1 : (rows + together - 1) / together * together * bytes;
+}
+
+int64_t fc_row_step(fc_format format) {
+    enum { PLAIN = 8 };
+    return facts[format].together > PLAIN ? facts[format].together : PLAIN;
 }

@@ -59,6 +59,21 @@ void fc_gemv_i2_s_scalar(const fc_matrix *w, const fc_activation *x, int64_t beg
     ternary(w, x, begin, end, y, dot_i2_s, 0);
 }
 
+/* Sums signed weights; the offset that others' digits need is added for the sake of the common end. */
+void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        const uint8_t *lane = w->data + fc_trit3_lane(row, w->row_bytes);
+        int32_t sum = x->sum;
+        PLAIN_LOOP
+        for (int64_t c = 0; c < w->cols; c += 3) {
+            int code = fc_trit3_code(lane + c / FC_TRIT3_GROUP * FC_TRIT3_GROUP_BYTES, (int)(c % FC_TRIT3_GROUP / 3));
+            PLAIN_LOOP
+            for (int k = 0; k < 3; k++) sum += fc_trit3_weight(code, k) * x->q[c + k];
+        }
+        y[row - begin] = fc_ternary_result(sum, x, w->scales[row]);
+    }
+}
+
 /* ---- a scale a block -------------------------------------------------------
  *
  * A block's products are added as integers in FC_LANES lanes: byte p of the 64

@@ -86,6 +86,21 @@ static inline int fc_front_digit(uint8_t fraction) { return fraction * 3 >> 8; }
 static inline uint8_t fc_next_fraction(uint8_t fraction) { return (uint8_t)(fraction * 3); }
 static inline uint8_t fc_fraction_of(int q) { return (uint8_t)((q * 256 + 242) / 243); }
 
+/* trit3: the code (-13 to 13) of step `step` in the group whose bytes of this row start at `lane`. */
+static inline int fc_trit3_code(const uint8_t *lane, int step) {
+    int size = lane[step / 2 * FC_TRIT3_ROWS] >> (step % 2 * 4) & 15;
+    return lane[FC_TRIT3_SIGNS] << step & 0x80 ? -size : size;
+}
+/* Its weights 0, 1 and 2: 13 more is a number of three plain ternary digits. */
+static inline int fc_trit3_weight(int code, int which) {
+    static const int power[3] = {9, 3, 1};
+    return (code + 13) / power[which] % 3 - 1;
+}
+/* Where a row's bytes of the first group start. */
+static inline int64_t fc_trit3_lane(int64_t row, int64_t row_bytes) {
+    return row / FC_TRIT3_ROWS * FC_TRIT3_ROWS * row_bytes + row % FC_TRIT3_ROWS;
+}
+
 /* Bytes in the last, narrower group of a trit5 row; 0 where there is none. */
 static inline int64_t fc_trit5_tail(int64_t cols) { return (cols % FC_TRIT5_GROUP + 4) / 5; }
 

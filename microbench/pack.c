@@ -1,5 +1,6 @@
 /* Packing, unpacking and random filling, one weight at a time: the plain
  * statement of each layout. Kernels are checked against it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "numeric.h"
@@ -97,11 +98,40 @@ static void unpack_run(fc_format format, const run *r, const uint8_t *row, int64
 }
 
 static int is_ternary(fc_format format, int64_t cols) {
-    return format <= FC_tq2_0 && fc_row_bytes(format, cols) > 0;
+    return format <= FC_trit3 && fc_row_bytes(format, cols) > 0;
 }
 
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *row) {
+/* ---- trit3: rows interleaved ------------------------------------------------ */
+
+static void pack_trit3(const int8_t *weights, int64_t cols, uint8_t *lane) {
+    for (int64_t first = 0; first < cols; first += FC_TRIT3_GROUP, lane += FC_TRIT3_GROUP_BYTES)
+        for (int step = 0; step < FC_TRIT3_STEPS; step++) {
+            int code = 0;
+            for (int64_t c = first + 3 * step; c < first + 3 * step + 3; c++) code = 3 * code + (c < cols ? weights[c] : 0);
+            uint8_t *nibbles = lane + step / 2 * FC_TRIT3_ROWS, *signs = lane + FC_TRIT3_SIGNS;
+            int shift = step % 2 * 4, sign = 0x80 >> step;
+            *nibbles = (uint8_t)((*nibbles & ~(15 << shift)) | abs(code) << shift);
+            *signs = (uint8_t)((*signs & ~sign) | (code < 0 ? sign : 0));
+        }
+}
+
+static void unpack_trit3(const uint8_t *lane, int64_t cols, int8_t *weights) {
+    for (int64_t c = 0; c < cols; c++) {
+        int64_t group = c / FC_TRIT3_GROUP;
+        int code = fc_trit3_code(lane + group * FC_TRIT3_GROUP_BYTES, (int)(c % FC_TRIT3_GROUP / 3));
+        weights[c] = (int8_t)fc_trit3_weight(code, (int)(c % 3));
+    }
+}
+
+/* ---- any ternary layout ------------------------------------------------------- */
+
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data, int64_t index) {
     if (!is_ternary(format, cols)) return -1;
+    if (format == FC_trit3) {
+        pack_trit3(weights, cols, data + fc_trit3_lane(index, fc_row_bytes(format, cols)));
+        return 0;
+    }
+    uint8_t *row = data + index * fc_row_bytes(format, cols);
     for (int64_t block = 0; block < blocks_of(format, cols); block++) {
         run runs[MAX_RUNS];
         int n = runs_of(format, cols, block, runs);
@@ -111,8 +141,13 @@ int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float sca
     return 0;
 }
 
-int fc_unpack_row(fc_format format, const uint8_t *row, int64_t cols, int8_t *weights) {
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t index, int64_t cols, int8_t *weights) {
     if (!is_ternary(format, cols)) return -1;
+    if (format == FC_trit3) {
+        unpack_trit3(data + fc_trit3_lane(index, fc_row_bytes(format, cols)), cols, weights);
+        return 0;
+    }
+    const uint8_t *row = data + index * fc_row_bytes(format, cols);
     for (int64_t block = 0; block < blocks_of(format, cols); block++) {
         run runs[MAX_RUNS];
         int n = runs_of(format, cols, block, runs);
@@ -150,10 +185,11 @@ static void dequantise_q8_0(const uint8_t *b, float *out) {
     for (int i = 0; i < FC_Q8_BLOCK; i++) out[i] = d * (float)(int8_t)b[2 + i];
 }
 
-static void dequantise_ternary(fc_format format, const uint8_t *row, int64_t cols, float *out) {
+static void dequantise_ternary(fc_format format, const uint8_t *data, int64_t index, int64_t cols, float *out) {
     int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
     int8_t *weights = (int8_t *)out + 3 * cols; /* the back of `out`: read before it is overwritten */
-    fc_unpack_row(format, row, cols, weights);
+    fc_unpack_row(format, data, index, cols, weights);
+    const uint8_t *row = data + index * fc_row_bytes(format, cols);
     for (int64_t c = 0; c < cols; c++) {
         float scale = 1;
         if (format == FC_tq1_0) scale = fc_half_at(row + c / block * bytes + FC_TQ1_D);
@@ -162,11 +198,12 @@ static void dequantise_ternary(fc_format format, const uint8_t *row, int64_t col
     }
 }
 
-int fc_dequantise_row(fc_format format, const uint8_t *row, int64_t cols, float *out) {
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t index, int64_t cols, float *out) {
     if (fc_row_bytes(format, cols) < 0) return -1;
+    const uint8_t *row = data + index * fc_row_bytes(format, cols);
     int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
-    if (format <= FC_tq2_0) {
-        dequantise_ternary(format, row, cols, out);
+    if (format <= FC_trit3) {
+        dequantise_ternary(format, data, index, cols, out);
         return 0;
     }
     for (int64_t c = 0; c < cols; c += block, row += bytes) {
@@ -197,10 +234,18 @@ static uint8_t draw_two_bit(uint64_t *state) {
     return encode(FC_i2_s, digit);
 }
 
+/* Two sizes of 0 to 13, or eight signs. */
+static uint8_t draw_trit3(int64_t at, uint64_t *state) {
+    if (at >= FC_TRIT3_SIGNS) return below(state, 256);
+    uint8_t low = below(state, 14);
+    return (uint8_t)(low | below(state, 14) << 4);
+}
+
 static uint8_t draw_byte(fc_format format, int64_t at, uint64_t *state) {
     switch (format) {
     case FC_trit5: return fc_fraction_of(below(state, 243));
     case FC_tq1_0: return fc_fraction_of(at < FC_TQ1_QH ? below(state, 243) : 3 * below(state, 81));
+    case FC_trit3: return draw_trit3(at % FC_TRIT3_GROUP_BYTES, state);
     case FC_i2_s:
     case FC_tq2_0: return draw_two_bit(state);
     default: return below(state, 256);
@@ -235,17 +280,19 @@ static void draw_scales(fc_format format, uint8_t *block, uint64_t *state) {
 }
 
 static void draw_row(fc_format format, uint8_t *row, int64_t bytes, uint64_t *state) {
-    int block = fc_facts(format)->block_bytes ? fc_facts(format)->block_bytes : 1;
+    int64_t block = fc_facts(format)->block_bytes ? fc_facts(format)->block_bytes : bytes;
     for (int64_t i = 0; i < bytes; i++) row[i] = draw_byte(format, i % block, state);
     for (int64_t i = 0; i < bytes; i += block) draw_scales(format, row + i, state);
 }
 
 void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed) {
     enum { DRAWN = 16 };
-    int64_t bytes = fc_row_bytes(format, cols);
+    int64_t together = fc_facts(format)->together, bytes = together * fc_row_bytes(format, cols);
+    int64_t sets = (end - begin + together - 1) / together, drawn = (DRAWN + together - 1) / together;
     uint64_t state = seed ^ (uint64_t)begin << 32;
-    for (int64_t row = begin; row < end; row++) {
-        if (row - begin < DRAWN) draw_row(format, data + row * bytes, bytes, &state);
-        else memcpy(data + row * bytes, data + (begin + below(&state, DRAWN)) * bytes, (size_t)bytes);
+    uint8_t *first = data + begin / together * bytes;
+    for (int64_t set = 0; set < sets; set++) {
+        if (set < drawn) draw_row(format, first + set * bytes, bytes, &state);
+        else memcpy(first + set * bytes, first + below(&state, (uint32_t)drawn) * bytes, (size_t)bytes);
     }
 }

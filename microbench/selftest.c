@@ -35,7 +35,7 @@ static void check_shape(const fc_kernels *isa, fc_format format, int64_t rows, i
     if (row_bytes < 0 || !isa->gemv[format]) return;
     float x[MOST_COLS], scales[32];
     uint32_t state = (uint32_t)(cols * 31 + rows);
-    uint8_t *data = malloc((size_t)(row_bytes * rows) + (size_t)shift);
+    uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols) + (size_t)shift);
     fc_activation *a = fc_activation_new(cols);
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
     fc_fill_rows(format, data + shift, cols, 0, rows, state);
@@ -64,7 +64,7 @@ static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, i
     if (row_bytes < 0) return;
     float x[MOST_COLS], scales[32];
     uint32_t state = (uint32_t)(cols * 37 + tokens);
-    uint8_t *data = malloc((size_t)(row_bytes * rows)); /* exact: an over-read shows */
+    uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols)); /* exact: an over-read shows */
     fc_activation *a[FC_MOST_TOKENS];
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
     fc_fill_rows(format, data, cols, 0, rows, state);
@@ -89,13 +89,14 @@ static void check_gemm(const fc_kernels *isa, fc_format format) {
 }
 
 static void check_packing(fc_format format) {
-    int8_t weights[MOST_COLS], back[MOST_COLS];
-    uint8_t row[MOST_COLS];
+    static int8_t weights[MOST_COLS], back[MOST_COLS];
+    static uint8_t data[FC_TRIT3_ROWS * MOST_COLS];
     uint32_t state = 7;
     for (int64_t cols = 1; cols <= MOST_COLS; cols++) {
+        int64_t at = cols % fc_facts(format)->together;
         for (int64_t i = 0; i < cols; i++) weights[i] = (int8_t)lrintf(draw(&state) * 1.49f);
-        if (fc_pack_row(format, weights, cols, 1, row)) continue;
-        fc_unpack_row(format, row, cols, back);
+        if (fc_pack_row(format, weights, cols, 1, data, at)) continue;
+        fc_unpack_row(format, data, at, cols, back);
         expect(!memcmp(weights, back, (size_t)cols), "pack", "scalar", fc_facts(format)->name, 1, (long)cols);
     }
 }

@@ -16,6 +16,7 @@ TYPE_OF_KERNEL = {
     "i2_s": "I2_S",
     "tq1_0": "TQ1_0",
     "tq2_0": "TQ2_0",
+    "trit3": "trit3",
     "q4_k": "Q4_K",
     "q6_k": "Q6_K",
     "q8_0": "Q8_0",

@@ -24,6 +24,7 @@ class WeightType:
     block_bytes: int
     row_bytes: int = 0  # a scale kept once a row
     tensor_bytes: int = 0  # a tail kept once a tensor
+    rows_together: int = 1  # rows that lie interleaved: a matrix is padded to whole sets of them
     source: str = _GGML
     formula: Callable[[int, int], int] | None = None  # bytes of (cols, rows) that no block can state
 
@@ -42,8 +43,9 @@ def tensor_bytes(weight_type: WeightType, cols: int, rows: int, count: int = 1) 
     if weight_type.formula is not None:
         return count * weight_type.formula(cols, rows)
     blocks = -(-cols // weight_type.block_weights)
-    row = blocks * weight_type.block_bytes + weight_type.row_bytes
-    return count * rows * row + weight_type.tensor_bytes
+    padded = -(-rows // weight_type.rows_together) * weight_type.rows_together
+    matrix = padded * blocks * weight_type.block_bytes + rows * weight_type.row_bytes
+    return count * matrix + weight_type.tensor_bytes
 
 
 def block_overhead_bits(block_weights: int, scale_bits: int) -> float:
@@ -144,6 +146,14 @@ _ROWS = (
     WeightType("IQ4_KS", 256, 136, row_bytes=4, source=_IK),
     WeightType("Q6_0", 32, 26, source=_IK),
     WeightType("trit5", 5, 1, row_bytes=4, source="five base-3 digits a byte, one FP32 scale a row"),
+    WeightType(
+        "trit3",
+        24,
+        5,
+        row_bytes=4,
+        rows_together=64,
+        source="three ternary digits in five bits, 64 rows interleaved, one FP32 scale a row",
+    ),
     WeightType("INT8", 1, 1, row_bytes=4, source="bitsandbytes Linear8bitLt: one FP32 scale a row"),
     WeightType("GPTQ-4bit", 2, 1, source="AutoGPTQ QuantLinear buffers: g_idx is int32", formula=_grouped(4)),
     WeightType("AWQ-4bit", 2, 1, source="AutoAWQ WQLinear_GEMM buffers", formula=_grouped(0)),

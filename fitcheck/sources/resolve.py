@@ -30,7 +30,7 @@ class Resolution:
 _FILE_ENDINGS = (".gguf", ".safetensors", ".json")
 _SIZE = re.compile(r"\d+(?:\.\d+)?b", re.IGNORECASE)
 _FORMAT = re.compile(
-    r"[-_:. ](?:ud-)?((?:i?q|tq)\d\w*|b?fp?16|fp?32|mxfp4\w*|i2_s|tl[12]|trit5)$", re.IGNORECASE
+    r"[-_:. ](?:ud-)?((?:i?q|tq)\d\w*|b?fp?16|fp?32|mxfp4\w*|i2_s|tl[12]|trit[35])$", re.IGNORECASE
 )
 # Endings that say how weights were trained or packed, never another shape.
 _ENDING = re.compile(

@@ -2,19 +2,20 @@
 
 import numpy as np
 
-TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0")
+TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0", "trit3")
 BLOCK = {
     "trit5": 1,
     "i2_s": 128,
     "tq1_0": 256,
     "tq2_0": 256,
+    "trit3": 1,
     "q4_k": 256,
     "q6_k": 256,
     "q8_0": 32,
     "f16": 1,
     "bf16": 1,
 }
-ACTIVATION_BLOCK = {"trit5": None, "i2_s": None, "q8_0": 32}
+ACTIVATION_BLOCK = {"trit5": None, "trit3": None, "i2_s": None, "q8_0": 32}
 
 
 def pack_trit5(weights: np.ndarray) -> bytes:
@@ -27,6 +28,18 @@ def pack_trit5(weights: np.ndarray) -> bytes:
         q = digits.reshape(5, stride).T @ np.array([81, 27, 9, 3, 1])
         out += bytes(-(-q * 256 // 243) for q in q.tolist())
     return bytes(out)
+
+
+def pack_trit3(weights: np.ndarray) -> bytes:
+    """Rows of weights: of 24 columns of 64 rows, four vectors of two sizes a byte, and one of eight signs."""
+    rows, cols = weights.shape
+    padded = np.zeros((-(-rows // 64) * 64, -(-cols // 24) * 24), dtype=int)
+    padded[:rows, :cols] = weights
+    codes = padded.reshape(-1, 64, padded.shape[1] // 24, 8, 3) @ np.array([9, 3, 1])
+    codes = codes.transpose(0, 2, 3, 1)  # set, group, step, row
+    sizes = abs(codes[:, :, 0::2]) | abs(codes[:, :, 1::2]) << 4
+    signs = ((codes < 0) << np.arange(7, -1, -1)[:, None]).sum(axis=2, keepdims=True)
+    return np.concatenate([sizes, signs], axis=2).astype(np.uint8).tobytes()
 
 
 def pack_i2_s(weights: np.ndarray) -> bytes:

@@ -26,8 +26,8 @@ def test_each_token_equals_scalar_to_the_bit(name, isa, pool):
                 assert native.Batch(matrix, tokens).mismatches(isa) == 0, f"{tokens} tokens, {cols} columns"
 
 
-def test_floats_have_nothing_to_unpack():
-    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16"}
+def test_floats_have_nothing_to_unpack_and_looked_up_sums_nothing_to_share():
+    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3"}
 
 
 @pytest.mark.parametrize("tokens", [0, -1, 9])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fitcheck.bench import native
 from fitcheck.errors import BadInput
 
-from .oracle import BLOCK, TERNARY, pack_i2_s, pack_trit5
+from .oracle import BLOCK, TERNARY, pack_i2_s, pack_trit3, pack_trit5
 
 gguf_quants = pytest.importorskip("gguf.quants")
 from gguf import GGMLQuantizationType  # noqa: E402
@@ -35,6 +35,16 @@ def test_trit5_is_what_its_description_says(cols):
     row = native.pack_row("trit5", weights.tobytes())
     assert len(row) == -(-cols // 5)
     assert row == pack_trit5(weights)
+
+
+@pytest.mark.parametrize("cols", [1, 2, 3, 23, 24, 25, 71, 72, 2560])
+@pytest.mark.parametrize("rows", [1, 63, 64, 65])
+def test_trit3_is_what_its_description_says(rows, cols):
+    weights = some_weights(rows * cols).reshape(rows, cols)
+    data = native.pack_rows("trit3", weights.tobytes(), rows)
+    assert len(data) == native.matrix_bytes("trit3", rows, cols) == -(-rows // 64) * -(-cols // 24) * 320
+    assert data == pack_trit3(weights)
+    assert native.unpack_row("trit3", data, cols, rows - 1) == weights[-1].tobytes()
 
 
 @pytest.mark.parametrize("cols", [128, 256, 384, 2560])
@@ -94,14 +104,14 @@ def test_what_gguf_packs_is_read_as_gguf_reads_it(name):
 def test_random_rows_are_legal(name, pool):
     cols = 1280
     with native.Matrix(name, 24, cols, pool) as matrix:
-        rows = matrix.rows_as_bytes()
+        data = matrix.rows_as_bytes()
     size = native.row_bytes(name, cols)
-    for start in range(0, len(rows), size):
-        row = rows[start : start + size]
-        weights = native.unpack_row(name, row, cols)
+    for index in range(24):
+        row = data[index * size : (index + 1) * size]
+        weights = native.unpack_row(name, data, cols, index)
         assert set(weights) <= {255, 0, 1}
         scale = np.frombuffer(row[-2:], np.float16)[0] if name.startswith("tq") else 1.0
-        assert len(native.pack_row(name, weights, float(scale))) == size
+        assert len(native.pack_row(name, weights, float(scale))) == native.matrix_bytes(name, 1, cols)
         if name in ("trit5", "i2_s"):
             assert native.pack_row(name, weights) == row
 

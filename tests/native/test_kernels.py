@@ -30,12 +30,12 @@ def all_isas() -> tuple[str, ...]:
 
 
 def weights_of(matrix: native.Matrix, name: str) -> np.ndarray:
-    rows, size = matrix.rows_as_bytes(), native.row_bytes(name, matrix.cols)
+    data = matrix.rows_as_bytes()
     unpacked = [
-        np.frombuffer(native.dequantise_row(name, rows[i : i + size], matrix.cols), np.float32)
-        for i in range(0, len(rows), size)
+        np.frombuffer(native.dequantise_row(name, data, matrix.cols, row), np.float32)
+        for row in range(matrix.rows)
     ]
-    beside = np.float32(matrix.cols**-0.5) if name in ("trit5", "i2_s") else 1.0
+    beside = np.float32(matrix.cols**-0.5) if name in ("trit5", "trit3", "i2_s") else 1.0
     return np.stack(unpacked) * beside
 
 
@@ -71,8 +71,7 @@ def test_the_largest_sums_do_not_overflow(name, isa, value, pool):
         pytest.skip(f"this CPU lacks {isa}")
     cols = 32768
     with native.Matrix(name, 4, cols, pool) as matrix:
-        row = native.pack_row(name, bytes([1]) * cols)
-        matrix.set_rows(row * 4, [1.0] * 4)
+        matrix.set_rows(native.pack_rows(name, bytes([1]) * 4 * cols, 4), [1.0] * 4)
         matrix.set_vector([value] * cols)
         assert matrix.mismatches(isa) == 0
         got = np.frombuffer(matrix.multiply(isa), np.float32)
@@ -80,12 +79,21 @@ def test_the_largest_sums_do_not_overflow(name, isa, value, pool):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", ["trit5", "i2_s", "q4_k", "f16"])
+@pytest.mark.parametrize("name", ["trit5", "trit3", "i2_s", "q4_k", "f16"])
 def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
     with native.Matrix(name, 101, 1280, pool) as matrix, native.Pool(threads) as many:
         alone = matrix.multiply()
         matrix.time(rounds=3, pool=many)
         assert matrix.results_as_bytes() == alone
+
+
+@pytest.mark.parametrize("isa", all_isas())
+def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(isa, pool):
+    if isa not in native.isas():
+        pytest.skip(f"this CPU lacks {isa}")
+    for rows, cols in ((4200, 50), (100, 9000)):
+        with native.Matrix("trit3", rows, cols, pool) as matrix:
+            assert matrix.multiply(isa) == matrix.multiply("scalar")
 
 
 @pytest.mark.parametrize("isa", all_isas())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitcheck.bench.native.extension import native
-from fitcheck.bench.native.formats import format_index, row_bytes
+from fitcheck.bench.native.formats import format_index, matrix_bytes, row_bytes, rows_together
 from fitcheck.bench.native.memory import Arena, Held, Pool
 from fitcheck.bench.shape import DecodeShape, FfnShape, LayerShape, Packed
 from fitcheck.errors import BadInput
@@ -127,13 +127,15 @@ class Decoder(Held):
         ffi, lib = native()
         index = format_index(packed.type)
         size = row_bytes(packed.type, packed.cols)
-        data = self._take(packed.rows * size)
+        data = self._take(matrix_bytes(packed.type, packed.rows, packed.cols))
         scales = self._take(_scale_count(packed) * _FLOAT)
         ffi.memmove(
             scales, array("f", [packed.cols**-0.5]) * _scale_count(packed), _scale_count(packed) * _FLOAT
         )
         target.format = index
         target.matrix = [data, ffi.cast("float *", scales), packed.rows, packed.cols, size]
+        if packed.rows // experts % rows_together(packed.type):
+            experts = 1  # a set of rows that lie together is one thread's
         rows = packed.rows // experts
         for part in range(experts):
             lib.fc_fill(
@@ -173,7 +175,7 @@ def _matrices(layer: LayerShape) -> Iterator[Packed]:
 
 
 def _packed_bytes(packed: Packed) -> int:
-    return _aligned(packed.rows * row_bytes(packed.type, packed.cols)) + _aligned(
+    return _aligned(matrix_bytes(packed.type, packed.rows, packed.cols)) + _aligned(
         _scale_count(packed) * _FLOAT
     )
 

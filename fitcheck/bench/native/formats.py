@@ -1,9 +1,11 @@
-"""Packed rows: their sizes, and single rows packed, unpacked and turned into floats."""
+"""Packed rows and matrices: their sizes, and single rows packed, unpacked and turned into floats."""
 
 from functools import cache
 
 from fitcheck.bench.native.extension import gemv_kernels, native
 from fitcheck.errors import BadInput
+
+_TERNARY = "trit5, trit3, i2_s, tq1_0 and tq2_0 do"
 
 
 def format_index(name: str) -> int:
@@ -31,34 +33,59 @@ def row_bytes(format_name: str, cols: int) -> int:
     return size
 
 
+def matrix_bytes(format_name: str, rows: int, cols: int) -> int:
+    """Bytes of a matrix: rows that lie interleaved (trit3's) are padded to whole sets of them."""
+    _, lib = native()
+    row_bytes(format_name, cols)
+    return int(lib.fc_matrix_bytes(format_index(format_name), rows, cols))
+
+
+def rows_together(format_name: str) -> int:
+    """Rows that lie interleaved: 1 in most formats."""
+    _, lib = native()
+    return int(lib.fc_facts(format_index(format_name)).together)
+
+
 def pack_row(format_name: str, weights: bytes, scale: float = 1.0) -> bytes:
-    """One row of int8 -1, 0, 1 in a ternary format. ``scale`` is for formats that keep it in the blocks."""
-    ffi, lib = native()
-    row = ffi.new("uint8_t[]", row_bytes(format_name, len(weights)))
-    if lib.fc_pack_row(
-        format_index(format_name), ffi.from_buffer("int8_t[]", weights), len(weights), scale, row
-    ):
-        raise BadInput(f"{format_name} does not hold ternary weights", "trit5, i2_s, tq1_0 and tq2_0 do")
-    return bytes(ffi.buffer(row))
+    """A matrix of one row of int8 -1, 0, 1."""
+    return pack_rows(format_name, weights, 1, scale)
 
 
-def unpack_row(format_name: str, row: bytes, cols: int) -> bytes:
-    """The int8 weights of one ternary row."""
+def pack_rows(format_name: str, weights: bytes, rows: int, scale: float = 1.0) -> bytes:
+    """``rows`` rows of int8 -1, 0, 1 as a matrix. ``scale`` is for formats that keep it in the blocks."""
     ffi, lib = native()
-    check_length(row, row_bytes(format_name, cols))
+    cols, index = len(weights) // rows, format_index(format_name)
+    data = ffi.new("uint8_t[]", matrix_bytes(format_name, rows, cols))
+    values = ffi.from_buffer("int8_t[]", weights)
+    for row in range(rows):
+        if lib.fc_pack_row(index, values + row * cols, cols, scale, data, row):
+            raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
+    return bytes(ffi.buffer(data))
+
+
+def unpack_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
+    """The int8 weights of one row of a ternary matrix."""
+    ffi, lib = native()
+    _check_row(format_name, data, cols, row)
     weights = ffi.new("int8_t[]", cols)
-    if lib.fc_unpack_row(format_index(format_name), ffi.from_buffer("uint8_t[]", row), cols, weights):
-        raise BadInput(f"{format_name} does not hold ternary weights", "trit5, i2_s, tq1_0 and tq2_0 do")
+    if lib.fc_unpack_row(format_index(format_name), ffi.from_buffer("uint8_t[]", data), row, cols, weights):
+        raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
     return bytes(ffi.buffer(weights))
 
 
-def dequantise_row(format_name: str, row: bytes, cols: int) -> bytes:
-    """One row as 32-bit floats in machine order; a scale beside the data is left out."""
+def dequantise_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
+    """One row of a matrix as 32-bit floats in machine order; a scale beside the data is left out."""
     ffi, lib = native()
-    check_length(row, row_bytes(format_name, cols))
+    _check_row(format_name, data, cols, row)
     floats = ffi.new("float[]", cols)
-    lib.fc_dequantise_row(format_index(format_name), ffi.from_buffer("uint8_t[]", row), cols, floats)
+    lib.fc_dequantise_row(format_index(format_name), ffi.from_buffer("uint8_t[]", data), row, cols, floats)
     return bytes(ffi.buffer(floats))
+
+
+def _check_row(format_name: str, data: bytes, cols: int, row: int) -> None:
+    """Whole rows, that one among them."""
+    rows = max(row + 1, len(data) // row_bytes(format_name, cols))
+    check_length(data, matrix_bytes(format_name, rows, cols))
 
 
 def check_length(data: bytes, expected: int) -> None:

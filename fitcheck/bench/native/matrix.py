@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitcheck.bench.native.extension import gemv_kernels, native
-from fitcheck.bench.native.formats import check_length, format_index, row_bytes
+from fitcheck.bench.native.formats import check_length, format_index, matrix_bytes, row_bytes
 from fitcheck.bench.native.memory import Arena, Held, Pool, read_seconds
 from fitcheck.errors import BadInput
 from fitcheck.schema.machine import Pages
@@ -32,7 +32,7 @@ class Matrix(Held):
         ffi, lib = native()
         self.format_index = format_index(format_name)
         self.row_bytes = row_bytes(format_name, cols)
-        self.rows, self.cols, self.size_bytes = rows, cols, rows * self.row_bytes
+        self.rows, self.cols, self.size_bytes = rows, cols, matrix_bytes(format_name, rows, cols)
         self.pool = pool
         self.arena = Arena(self.size_bytes, pages)
         self._scales = ffi.new("float[]", [cols**-0.5] * rows)

@@ -37,6 +37,11 @@ def test_bits_are_derived(name, bits):
     assert WEIGHT_TYPES[name].bits_per_weight == bits
 
 
+def test_trit3_pads_to_24_columns_of_64_rows_and_keeps_a_scale_a_row():
+    assert tensor_bytes(WEIGHT_TYPES["trit3"], cols=25, rows=65) == 2 * 2 * 320 + 65 * 4
+    assert tensor_bytes(WEIGHT_TYPES["trit3"], cols=24, rows=64, count=3) == 3 * (320 + 64 * 4)
+
+
 def test_trit5_ends_a_row_in_a_whole_byte_and_a_scale():
     assert tensor_bytes(WEIGHT_TYPES["trit5"], cols=11, rows=7) == 7 * (3 + 4)
 
