@@ -188,6 +188,7 @@ def _machine_summary(
         overrides=machine.overrides,
         notes=(
             *machine.notes,
+            *(note for _, note in machine.assumed),
             *budget.notes,
             *calibration_notes(engines, budget.device),
             *pass_notes(request),

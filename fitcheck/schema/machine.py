@@ -120,4 +120,5 @@ class Machine:
     storage: Storage | None = None
     system: System | None = None
     overrides: tuple[str, ...] = ()  # what the user changed by hand
+    assumed: tuple[tuple[str, str], ...] = ()  # an override that would settle it, and a note that says so
     notes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ the file are defaults; a name may end in another: ``ryzen-9-7950x-ddr5-6000-64gb
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fitcheck.errors import BadInput
@@ -89,7 +90,8 @@ def machine_from_table(name: str, table: Table, choice: Choice) -> Machine:
         bandwidth_basis="profile" if achieved else "spec" if peak else "assumed",
         gpus=(_gpu(table["gpu"], ram_bytes, source_of(table)),) if "gpu" in table else (),
         unified_memory=table.get("unified_memory", False),
-        notes=_notes(table, ram, memory, choice),
+        assumed=tuple(_assumed(table, ram, memory, choice)),
+        notes=tuple(table.get("notes", ())),
     )
 
 
@@ -153,12 +155,10 @@ def _gpu(table: Table, ram_bytes: int | None, source: str) -> Gpu:
     )
 
 
-def _notes(table: Table, ram: str | None, memory: str | None, choice: Choice) -> tuple[str, ...]:
-    """The profile's own notes, and what was assumed because nobody said it."""
-    notes = list(table.get("notes", ()))
+def _assumed(table: Table, ram: str | None, memory: str | None, choice: Choice) -> Iterator[tuple[str, str]]:
+    """What was chosen because nobody said it, by the option that says it."""
     if "ram_sizes" in table and choice.ram is None:
         sold = ", ".join(table["ram_sizes"])
-        notes.append(f"{ram} of memory assumed; it comes with {sold}: say which with --ram")
+        yield "ram", f"{ram} of memory assumed; it comes with {sold}: say which with --ram"
     if len(table.get("memory", ())) > 1 and choice.memory is None:
-        notes.append(f"{memory} assumed; it also takes {', '.join(table['memory'][1:])}")
-    return tuple(notes)
+        yield "memory", f"{memory} assumed; it also takes {', '.join(table['memory'][1:])}"

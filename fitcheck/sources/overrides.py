@@ -116,4 +116,6 @@ def _with_bus(machine: Machine, bus: Bus) -> Machine:
 
 
 def _with(machine: Machine, what: str, **changes: Any) -> Machine:
-    return replace(machine, overrides=(*machine.overrides, what), **changes)
+    """The change, and nothing more said of what was assumed in its place."""
+    assumed = tuple(row for row in machine.assumed if row[0] != what)
+    return replace(machine, overrides=(*machine.overrides, what), assumed=assumed, **changes)

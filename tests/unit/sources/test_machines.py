@@ -13,6 +13,7 @@ from fitcheck.errors import BadInput, FitcheckError, UnknownName
 from fitcheck.sources import machines
 from fitcheck.sources.machines import find_machine, load_machine
 from fitcheck.sources.names import aliases, key
+from fitcheck.sources.overrides import Overrides, imagine, parse_bus
 from fitcheck.sources.profiles import profile_path, stems
 from fitcheck.units import GIB
 
@@ -148,8 +149,17 @@ def test_an_achieved_figure_belongs_to_its_memory() -> None:
 
 
 def test_what_was_assumed_is_said() -> None:
-    assert any("32G of memory assumed" in note for note in find_machine("ryzen-9-7950x").notes)
-    assert find_machine("ryzen-9-7950x-ddr5-6000-64gb").notes == ()
+    found = find_machine("ryzen-9-7950x")
+    assert [what for what, _ in found.assumed] == ["ram", "memory"]
+    assert "32G of memory assumed" in found.assumed[0][1]
+    assert find_machine("ryzen-9-7950x-ddr5-6000-64gb").assumed == ()
+
+
+def test_what_is_given_is_no_longer_assumed():
+    found = imagine(find_machine("ryzen-9-7950x"), Overrides(ram_bytes=64 * GIB))
+    assert [what for what, _ in found.assumed] == ["memory"]
+    settled = imagine(found, Overrides(bus=parse_bus("2x6000")))
+    assert settled.assumed == ()
 
 
 @pytest.mark.parametrize(
