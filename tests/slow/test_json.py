@@ -21,6 +21,7 @@ COMMANDS = {
     "bench-1": ["bench", "--format", "trit5", "--threads", "1"],
     "verification-1": ["verify", "bitnet-2b", "--format", "trit5", "--context", "256"],
     "accuracy-1": ["accuracy", "--engine", "exllamav2"],
+    "calibration-1": ["calibrate", "8b", "--format", "Q4_K_M", "--measured", "2"],
     "ranking-1": ["models", "--ram", "16G", "--all"],
     "error-1": ["nosuch"],
 }
@@ -32,6 +33,7 @@ def test_json_keeps_its_schema(schema: str, tmp_path: Path, monkeypatch: pytest.
     if schema in MEASURING and not available():
         pytest.skip("the C extension is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-m", "fitcheck", *COMMANDS[schema], "--json"],
         capture_output=True,

@@ -1,5 +1,3 @@
-from time import process_time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,20 +125,6 @@ def test_repacked_copies_are_those_llama_cpp_made():
 def _shape(hidden, layers, mixer, ffn, **values):
     layer = Layer(mixer, (FeedForward(ffn),))
     return Model("shape", "test", "llama", hidden, layers=(layer,) * layers, context_max=None, **values)
-
-
-def test_all_formats_of_a_model_take_a_few_milliseconds(make_llama):
-    """Some 3 ms for a model never seen; three times as much is a regression, not noise."""
-    request = Request(context=4096)
-
-    def seconds(model):
-        start = process_time()
-        for name in FORMATS:
-            footprint(model, weights_bytes(model, name), request)
-            max_context(model, weights_bytes(model, name), request, 64 * GIB)
-        return process_time() - start
-
-    assert min(seconds(make_llama(80, name=f"fresh {n}")) for n in range(5)) < 0.012
 
 
 def test_tiles_grow_but_what_they_replace_does_not(llama_70b):
