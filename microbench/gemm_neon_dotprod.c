@@ -14,11 +14,7 @@
 #pragma GCC target("arch=armv8.2-a+dotprod")
 #endif
 
-NEON int32x4_t dot(int32x4_t sum, int8x16_t a, int8x16_t b) {
-    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(a), "w"(b));
-    return sum;
-}
-
+#include "neon_sdot.h"
 #include "gemm_neon.h"
 
 #if defined(__clang__)

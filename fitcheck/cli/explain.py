@@ -13,6 +13,7 @@ from fitcheck.cli.options import (
     machine_from,
     machine_options,
     placement_options,
+    request_from,
     slots_option,
     ubatch_option,
 )
@@ -44,18 +45,7 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     from fitcheck.sources.resolve import resolve  # noqa: PLC0415
 
     found = resolve(model).model
-    request = Request(
-        context=options["context"],
-        kv_type=options["kv_type"],
-        ubatch=options["ubatch"],
-        slots=options["slots"],
-        threads=options["threads"],
-        reserve_bytes=options["reserve"],
-        gpu_layers=options["gpu_layers"],
-        cpu_moe_layers=options["cpu_moe_layers"],
-        mmap=not options["no_mmap"],
-        repack=not options["no_repack"],
-    )
+    request = request_from(options)
     answer = explain(found, format_name, request, context_for(found, request))
     answer = _on_devices(answer, found, request, options)
     if as_json:

@@ -9,6 +9,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import KV_TYPES
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.schema.request import Request
 from fitcheck.sources.overrides import Overrides, imagine, parse_bus, parse_cards
 from fitcheck.units import parse_bandwidth, parse_capacity, parse_tokens
 
@@ -185,6 +186,22 @@ def base_machine(name: str | None) -> Machine:
     from fitcheck.probe import probe_machine  # noqa: PLC0415
 
     return probe_machine()
+
+
+def request_from(options: Mapping[str, Any]) -> Request:
+    """What the options that plan and explain share ask of an engine and its memory."""
+    return Request(
+        context=options["context"],
+        kv_type=options["kv_type"],
+        ubatch=options["ubatch"],
+        slots=options["slots"],
+        threads=options["threads"],
+        reserve_bytes=options["reserve"],
+        gpu_layers=options["gpu_layers"],
+        cpu_moe_layers=options["cpu_moe_layers"],
+        mmap=not options["no_mmap"],
+        repack=not options["no_repack"],
+    )
 
 
 def engines_of(machine: Machine) -> tuple[Engine, ...]:

@@ -1,6 +1,7 @@
 """fitcheck MODEL: every weight format of a model on a machine."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,12 +18,12 @@ from fitcheck.cli.options import (
     pass_options,
     placement_options,
     prompt_option,
+    request_from,
     slots_option,
     ubatch_option,
 )
 from fitcheck.planner import find_engine, plan
 from fitcheck.schema.plan import Plan
-from fitcheck.schema.request import Request
 from fitcheck.sources.resolve import resolve
 
 
@@ -64,23 +65,14 @@ def answer_for(model: str, **options: Any) -> Plan:
     found = resolve(model)
     machine = machine_from(options)
     engines = engines_of(machine)
-    request = Request(
-        context=options["context"],
-        kv_type=options["kv_type"],
-        ubatch=options["ubatch"],
+    request = replace(
+        request_from(options),
         batch=options["batch"],
-        slots=options["slots"],
         depth=options["depth"],
         prompt=options["prompt"],
         flash_attention=options["flash_attn"],
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
         formats=options["formats"] or found.formats,
-        threads=options["threads"],
-        reserve_bytes=options["reserve"],
-        gpu_layers=options["gpu_layers"],
-        cpu_moe_layers=options["cpu_moe_layers"],
-        mmap=not options["no_mmap"],
-        repack=not options["no_repack"],
         speculate=options["speculate"],
         accept=options["accept"],
         draft_bytes=options["draft_size"],

@@ -13,11 +13,12 @@ then masks no blocks), Gemma 3 12B and Gemma 4 26B without flash attention
 (-4 %), Nemotron-H 8B (-3 %), and with all logits DeepSeek V4 Flash (-5 to +15 %).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.arena import Size, furthest
-from fitcheck.footprint.graph import graph
+from fitcheck.footprint.graph import Graph, graph
 from fitcheck.footprint.kv_cache import cells, find_kv_type
 from fitcheck.footprint.mechanisms import Cache
 from fitcheck.footprint.tensors import layout
@@ -76,6 +77,14 @@ class _Batch(NamedTuple):
         states = size.sequence * self.slots + size.spare * (self.slots - 1 if self.unified else 0)
         return size.width * (self.tokens * each + size.fixed + size.cell * kept + states)
 
+    def reach(self, known: Graph, moves: Sequence[tuple[int, int]]) -> int:
+        """Bytes from the buffer's start that these moves of the graph reach."""
+        return furthest(moves, [self.bytes(size) for size in known.sizes], known.tensors)
+
+
+def _graph(model: Model, kv_type: str, flash_attention: FlashAttention) -> Graph:
+    return graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
+
 
 def compute_bytes(
     model: Model,
@@ -124,9 +133,8 @@ def graph_bytes(
     outputs: int | None = None,
 ) -> int:
     """The compute buffer: the graph of a micro-batch, each slot an equal part of it."""
-    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
-    batch = _Batch(context, slots, ubatch, unified, outputs)
-    return furthest(known.moves, [batch.bytes(size) for size in known.sizes], known.tensors)
+    known = _graph(model, kv_type, flash_attention)
+    return _Batch(context, slots, ubatch, unified, outputs).reach(known, known.moves)
 
 
 def touched_bytes(
@@ -145,11 +153,10 @@ def touched_bytes(
     never written; nor are the two tensors of rows given as embeddings. The
     CPU's backend converts the widest product's input outside of the buffer.
     """
-    known = graph(model, flash_attention != "off", find_kv_type(kv_type).block_weights > 1)
+    known = _graph(model, kv_type, flash_attention)
     batch = _Batch(context, slots, ubatch, unified, outputs=None)
-    sizes = [batch.bytes(size) for size in known.sizes]
     idle = 2 * _F32 * batch.tokens * model.hidden_size
-    reached = furthest(known.moves[:-1], sizes, known.tensors)
+    reached = batch.reach(known, known.moves[:-1])
     return reached - idle + round(batch.tokens * _widest_input(model) * _CONVERTED)
 
 

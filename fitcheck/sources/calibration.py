@@ -72,15 +72,6 @@ def save_calibration(kept: Kept, directory: Path | None = None) -> None:
         raise BadInput(said, "make that directory writable, or set XDG_DATA_HOME") from error
 
 
-def clear_calibration(machine: Machine, directory: Path | None = None) -> None:
-    """Forget the machine. Raises BadInput where its file can't be removed."""
-    path = path_of(machine_key(machine), directory)
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(f"{path} can't be removed: {error.strerror}", "remove it by hand") from error
-
-
 def _kept(data: bytes, key: str) -> Kept:
     """Raises ValueError for what is not ours."""
     try:

@@ -11,18 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fitcheck.schema.machine import Machine
+from fitcheck.sources.user_directories import user_directory
 
 
 def data_directory(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
     """The user's data directory for fitcheck; it may not exist yet."""
-    if environment.get("XDG_DATA_HOME", "").startswith("/"):  # the standard says: ignore a relative one
-        return Path(environment["XDG_DATA_HOME"]) / "fitcheck"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib raises where there is no home)
-    if platform == "darwin":
-        return home / "Library/Application Support/fitcheck"
-    if platform == "win32":
-        return Path(environment.get("LOCALAPPDATA", home / "AppData/Local")) / "fitcheck/Data"
-    return home / ".local/share/fitcheck"
+    return Path(user_directory("data", environment, platform))
 
 
 def machine_key(machine: Machine) -> str:

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fitcheck.sources.overrides import Bus
+from fitcheck.sources.user_directories import user_directory
 from fitcheck.tui.choices import Choices
 
 SCHEMA = "fitcheck.session/1"
@@ -38,14 +39,7 @@ class Settings:
 
 def config_directory(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
     """The user's config directory for fitcheck; it may not exist yet."""
-    if environment.get("XDG_CONFIG_HOME", "").startswith("/"):  # the standard says: ignore a relative one
-        return Path(environment["XDG_CONFIG_HOME"]) / "fitcheck"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib raises where there is no home)
-    if platform == "darwin":
-        return home / "Library/Application Support/fitcheck"
-    if platform == "win32":
-        return Path(environment.get("APPDATA", home / "AppData/Roaming")) / "fitcheck"
-    return home / ".config/fitcheck"
+    return Path(user_directory("config", environment, platform))
 
 
 def load_settings(directory: Path) -> tuple[Settings, str | None]:

@@ -8,6 +8,7 @@ import time
 import venv
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fitcheck.bench.native import available
@@ -63,8 +64,11 @@ def test_verify_runs_and_can_be_stopped() -> None:
     done = run([*command, "--json"])
     assert done.returncode == 0, done.stderr
     assert '"layers_run": 30, "layers_total": 30' in done.stdout
+    command[4] = "8b"
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(3)
+    held = psutil.Process(running.pid)
+    while running.poll() is None and held.memory_info().rss < 300e6:  # of 1.5 GB of weights
+        time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
