@@ -10,12 +10,13 @@ from dataclasses import replace
 from fitcheck.budget import Budget, budget_of
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.quality import loss
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
 from fitcheck.judge import Judge
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
-from fitcheck.schema.model import Model
+from fitcheck.schema.model import Experts, Model
 from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
@@ -72,8 +73,14 @@ def _candidates(model: Model, request: Request, file: FileWeights | None) -> Ite
     if file is not None:
         yield stored_in(file)
         return
-    for name in request.formats or FORMATS:
+    for name in request.formats or _formats_for(model):
         yield stored_as(model, name)
+
+
+def _formats_for(model: Model) -> Iterator[str]:
+    """All formats; a mix for experts is, without experts, another by a second name."""
+    experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
+    return (name for name, form in FORMATS.items() if experts or form.stacks is None)
 
 
 def context_for(model: Model, request: Request) -> int:
@@ -119,18 +126,23 @@ def _best(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
     """The format to take: what loses least, then what runs fastest.
 
     A model trained ternary loses nothing in a ternary packing, so the fastest
-    one is best. For every other model more bits lose less, up to BEST_BITS; a
-    comfortable fit comes before a tight one, and all layers on GPUs before some
-    in RAM where that leaves GOOD_BITS or more.
+    one is best. For every other model the least loss of perplexity decides, up
+    to BEST_BITS; a comfortable fit comes before a tight one, and all layers on
+    GPUs before some in RAM where that leaves GOOD_BITS or more.
     """
     able = [p for p in plans if p.fits != "no" and _runs(p) and not p.needs_native_training]
     comfortable = [p for p in able if p.fits == "yes"] or able
     lossless = [p for p in comfortable if model.trained_ternary and _is_ternary(p)]
     if lossless:
         return max(lossless, key=_speed)
-    sane = [p for p in comfortable if p.bits_per_weight <= BEST_BITS] or comfortable
-    sane = [p for p in sane if _all_on_gpus(p) and p.bits_per_weight >= GOOD_BITS] or sane
-    return max(sane, key=lambda p: (p.bits_per_weight, _speed(p)), default=None)
+    on_gpus = [p for p in comfortable if _all_on_gpus(p) and GOOD_BITS <= p.bits_per_weight <= BEST_BITS]
+    return most_faithful(model, on_gpus or comfortable)
+
+
+def most_faithful(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
+    """The row that loses least, the fastest of equals; above BEST_BITS only where nothing else is there."""
+    sane = [p for p in plans if p.bits_per_weight <= BEST_BITS] or plans
+    return min(sane, key=lambda p: (loss(p.format, p.bits_per_weight, model), -_speed(p)), default=None)
 
 
 def _runs(row: FormatPlan) -> bool:

@@ -13,7 +13,7 @@ from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.stored import Stored, stored_as
-from fitcheck.planner import BEST_BITS, context_for, plan
+from fitcheck.planner import context_for, most_faithful, plan
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
@@ -84,6 +84,6 @@ def _candidates(
         rows = [row for row in answer.plans if row.fits != "no" and not row.needs_native_training]
         rows = [row for row in rows if row.engine != OWN_ENGINE]
         fast = [row for row in rows if row.decode_tokens_per_s and row.decode_tokens_per_s.expected >= wish]
-        sane = [row for row in fast if row.bits_per_weight <= BEST_BITS] or fast
-        if sane:
-            yield Candidate(machine.name, max(sane, key=lambda row: row.bits_per_weight))
+        best = most_faithful(model, fast)
+        if best is not None:
+            yield Candidate(machine.name, best)

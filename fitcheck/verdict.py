@@ -51,6 +51,8 @@ def quality_note(ternary: bool, model: Model, format_name: str) -> str | None:
         return NOT_TERNARY
     if ternary:
         return "lossless: the model was trained ternary"
+    if format_name == model.published_in:
+        return "lossless: the model was published so"
     return quality_of(format_name, model)
 
 

@@ -242,6 +242,7 @@ class Model:
     context_max: int | None
     parameters: int | None = None
     trained_ternary: bool = False
+    published_in: str | None = None  # the format its weights came in, where planned (gpt-oss: MXFP4_MOE)
     trained: bool = True  # False: a shape for speed tests, without weights anybody could want
     rope_freqs: int = 0  # F32 elements of the rope_freqs table (Llama 3.1 and later)
     per_layer_embedding: PerLayerEmbedding | None = None

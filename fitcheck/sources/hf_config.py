@@ -47,6 +47,7 @@ def model_from_config(outer: Fields, name: str) -> Model:
         context_max=fields.maybe_count("max_position_embeddings"),
         rope_freqs=_rope_freqs(fields),
         trained_ternary=kind == "bitnet",
+        published_in="MXFP4_MOE" if kind == "gpt_oss" else None,
     )
 
 

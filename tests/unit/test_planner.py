@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fitcheck.budget import OS_MOST, budget_of, least_memory
 from fitcheck.errors import BadInput, UnknownName
+from fitcheck.footprint.quality_table import PERPLEXITY
 from fitcheck.planner import BEST_BITS, find_engine, plan
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
@@ -82,14 +83,19 @@ def test_the_longest_context_fits_and_one_step_more_does_not() -> None:
         assert by_name(longer)[form].fits == "no"
 
 
-def test_the_best_is_the_most_faithful_that_fits_well() -> None:
-    answer = ask("8b")
+@pytest.mark.parametrize("ram", [5, 6, 7, 8, 10, 16, 64])
+def test_the_best_loses_least_of_what_fits_well(ram: float) -> None:
+    answer = ask("8b", with_ram(ram))
     best = by_name(answer)[answer.best or ""]
     assert best.fits == "yes"
     assert best.bits_per_weight <= BEST_BITS
-    good = [row for row in answer.plans if row.fits == "yes" and row.decode_tokens_per_s]
-    sane = [row.bits_per_weight for row in good if row.bits_per_weight <= BEST_BITS]
-    assert best.bits_per_weight == max(sane)
+    published = PERPLEXITY["llama-3-8b"]
+    rivals = [row.format for row in answer.plans if row.fits == "yes" and row.bits_per_weight <= BEST_BITS]
+    assert published[best.format] == min(published[form] for form in rivals if form in published)
+
+
+def test_the_format_a_model_was_published_in_loses_nothing() -> None:
+    assert ask("gpt-oss-20b", with_ram(64)).best == "MXFP4_MOE"
 
 
 def test_a_ternary_model_takes_a_ternary_format_that_an_engine_loads() -> None:

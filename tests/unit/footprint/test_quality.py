@@ -1,9 +1,11 @@
 """What formats cost in perplexity: published figures, of the nearest model measured."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.footprint.quality import quality_of
+from fitcheck.footprint.quality import loss, quality_of
 from fitcheck.footprint.quality_table import PERPLEXITY
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.quality import TABLE, table_text
@@ -44,3 +46,29 @@ def test_ternary_formats_and_models_are_never_ranked_among_the_rest() -> None:
 def test_fewer_bits_of_a_family_cost_more() -> None:
     for costs in PERPLEXITY.values():
         assert costs["Q8_0"] < costs["Q6_K"] < costs["Q4_K_M"] < costs["Q2_K"]
+
+
+def test_formats_rank_by_measured_loss_not_by_bits() -> None:
+    model = load_model("llama-3.1-8b")
+    assert loss("Q5_K_M", 5.7, model) < loss("Q5_1", 6.0, model)
+    assert loss("Q4_K_M", 4.83, model) < loss("Q4_1", 5.0, model)
+
+
+@given(st.floats(1, 16), st.floats(0.01, 4))
+def test_an_unmeasured_format_loses_less_with_more_bits(bits: float, more: float) -> None:
+    model = load_model("llama-3.1-8b")
+    assert 0 < loss("EXL2", bits + more, model) < loss("EXL2", bits, model)
+
+
+def test_an_unmeasured_format_lies_between_its_neighbours() -> None:
+    model = load_model("llama-3.1-8b")
+    assert loss("Q6_K", 6.56, model) < loss("EXL2", 6.0, model) < loss("Q5_K_M", 5.7, model)
+
+
+def test_what_was_published_so_loses_nothing() -> None:
+    model = load_model("gpt-oss-20b")
+    assert loss("MXFP4_MOE", 4.6, model) == 0 < loss("Q8_0", 8.5, model)
+    assert (
+        quality_note(ternary=False, model=model, format_name="MXFP4_MOE")
+        == "lossless: the model was published so"
+    )
