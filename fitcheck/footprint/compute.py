@@ -69,7 +69,8 @@ class _Batch(NamedTuple):
     def bytes(self, size: Size) -> int:
         """Of a tensor of the graph."""
         if size.output:
-            wanted = self.tokens if self.outputs is None else min(self.tokens, self.outputs)
+            most = min(self.context, self.ubatch)
+            wanted = most if self.outputs is None else min(most, self.outputs)
             return size.width * wanted * size.output
         kept = self.cells(size) if size.score or size.cell else 0
         seen = kept if self.unified else kept // self.slots

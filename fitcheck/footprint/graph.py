@@ -9,14 +9,15 @@ from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.arena import Size, Tape
+from fitcheck.footprint.arena import NOTHING, Size, Tape
 from fitcheck.footprint.inputs import cache_inputs, read_cache
 from fitcheck.footprint.residuals import residual
-from fitcheck.footprint.schedules import project, run
+from fitcheck.footprint.schedules import project, run, states_first
 from fitcheck.footprint.schedules.attention import finish
 from fitcheck.schema.model import (
     ChannelMix,
     Experts,
+    FeedForward,
     GatedDeltaNet,
     Layer,
     Model,
@@ -28,10 +29,14 @@ _LAYER_NORM = frozenset({"command-r", "cohere2", "dbrx", "olmo"})
 _PICKED_LATE = frozenset(
     {"gemma3n", "gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
 )
+# Values are normed, too.
+_VALUES_NORMED = frozenset({"gemma3n", "gemma4"})
 # Parts that run side by side: the first one's product comes before the second, not after it.
 _PROJECTED_FIRST = frozenset({"phi2"})
 # A gate's activation is made of several operations, the first of which needs a tensor of its own.
 _ACTIVATED_APART = frozenset({"kimi-k3"})
+# Weights of the chosen experts are taken as they are, unless the router has a bias.
+_UNNORMED = frozenset({"deepseek", "deepseek2", "gpt-oss", "jamba", "llama4", "olmoe", "qwen2moe"})
 # Both parts read the same rows, each by a norm of its own.
 _PARALLEL = frozenset({"falcon"})
 # The sum of a residual and a part is kept in the residual's place.
@@ -77,6 +82,8 @@ def _widest(part: object, hidden: int) -> int:
     tape = Tape(flash=True, quantized=False)
     tape.blanks.append(tape.take())
     tape.shifted, tape.unstored = tape.take(), tape.take()
+    tape.gather(states_first(part, hidden))
+    tape.tokens = tape.take()
     source = tape.take(hidden)
     run(part, tape, hidden, source)
     sizes = list(tape.sizes)
@@ -93,13 +100,28 @@ class _Builder:
         self.model = model
         self.hidden = model.hidden_size
         self.tape = Tape(flash, quantized)
-        self.tape.activates_apart = model.architecture in _ACTIVATED_APART
         self.residual = residual(model, self.tape)
         self.layers = model.layers if model.residual_scores else _standing_for_all(model.layers)
+        self._habits()
         self.inputs: dict[int | None, tuple[int, ...]] = {}
+        self.following = iter(_built_at_once(self.layers)[1:])
+
+    def _habits(self) -> None:
+        """What all layers of the family do, as no single one of them tells."""
+        tape, model = self.tape, self.model
+        tape.activates_apart = model.architecture in _ACTIVATED_APART
+        tape.norms_weights = model.architecture not in _UNNORMED
+        tape.norms_values = model.architecture in _VALUES_NORMED
+        caches = [cache for layer in self.layers if (cache := read_cache(layer, self.hidden))]
+        tape.windowed = any(cache.window is not None for cache in caches)
+        if tape.windowed and not tape.flash:
+            tape.widest_value = max(cache.value for cache in caches)
 
     def build(self) -> None:
         rows = self._embed()
+        self._read_states(self.layers[0].mixer)
+        if self.model.embedding_norm:
+            rows = self._replace(rows, self.hidden)
         slices = self._slices_looked_up()
         rows = self.residual.begin(rows)
         for number, layer in enumerate(self.layers):
@@ -125,7 +147,7 @@ class _Builder:
         """The rows whose outputs are wanted, in tensors of their own; no others go on."""
         self.tape.picked = True
         picked = [self._picked(rows) for rows in tensors]
-        self.tape.drop(self.wanted)
+        self.tape.drop(self.tape.wanted)
         return picked
 
     def _embed(self) -> int:
@@ -134,15 +156,17 @@ class _Builder:
         of which two are never given back.
         """
         tape, hidden = self.tape, self.hidden
-        tokens = tape.take(1)
+        looked_up = (isinstance(one, Experts) and one.hash_vocab for layer in self.layers for one in layer.ffns)
+        tokens = tape.tokens = tape.take(1, uses=1 + sum(map(bool, looked_up)))
         tape.take(hidden)
         if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
             self.inputs = cache_inputs(self.model, self.layers, tape)
+            tape.wanted = tape.take(1)
             return self._replace(tokens, hidden)
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
         self.inputs = cache_inputs(self.model, self.layers, tape)
-        self.wanted = tape.take(1)
+        tape.wanted = tape.take(1)
         rows = self._replace(tokens, hidden)
         looked_up = self._replace(mixed[0], hidden)
         tape.take(hidden)
@@ -186,23 +210,33 @@ class _Builder:
             return self._parallel(layer, rows, last=last)
         tape = self.tape
         if layer.mixer is not None:
+            self._read_states(layer.mixer)
             source = self.residual.enter(rows)
             self.residual.bank(number, rows)
             mixed = self._mix(layer, rows, source, last=last)
-            if last and not tape.picks and not self._picked_late:
+            picks = last and not tape.picks and not self._picked_late
+            if picks and layer.beside is None:
                 mixed, rows = self._pick(mixed, rows)
             in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
             rows = self.residual.leave(mixed, rows, in_residual)
+            if picks and layer.beside is not None:
+                (rows,) = self._pick(rows)
         if layer.ffns:
-            source = self.residual.enter(rows)
-            for _ in layer.ffns[1:]:
-                tape.keep(source)
-            outputs = [run(part, tape, self.hidden, source) for part in layer.ffns]
-            tape.drop(*outputs[1:])
+            fed = self._feed(layer, rows)
             if tape.picks:
                 (rows,) = self._pick(rows)
-            rows = self.residual.leave(outputs[0], rows, self.model.architecture in _FED_IN_RESIDUAL)
+            rows = self.residual.leave(fed, rows, self.model.architecture in _FED_IN_RESIDUAL)
         return rows
+
+    def _feed(self, layer: Layer, rows: int) -> int:
+        """The feed-forward block; where experts lie beside a dense one they come first, with norms of their own."""
+        if len(layer.ffns) == 1:
+            return self._run(layer.ffns[0], self.residual.enter(rows))
+        dense, experts = layer.ffns
+        beside = self._run(experts, NOTHING)
+        fed = self._run(dense, self.residual.enter(rows))
+        self.tape.drop(beside)
+        return fed
 
     @property
     def _picked_late(self) -> bool:
@@ -214,23 +248,30 @@ class _Builder:
         tape.rotates = self.model.architecture not in _UNROTATED and not (
             self.model.architecture in _ROTATED_IN_WINDOWS and cache is not None and cache.window is None
         )
-        if layer.beside is None:
-            mixed = run(layer.mixer, tape, self.hidden, source)
-        else:
-            mixed = self._side_by_side(layer, rows, source)
-        if cache is not None:
-            tape.drop(*self.inputs[cache.window])
+        tape.given = list(self.inputs[cache.window]) if cache is not None else []
+        mixed = self._run(layer.mixer, source) if layer.beside is None else self._side_by_side(layer, rows, source)
+        tape.done_with_cache()
         if last:
             tape.drop(*(kept for kept in (tape.lasting, tape.chosen) if kept is not None))
         return mixed
 
+    def _run(self, part: object, source: int) -> int:
+        if not isinstance(part, FeedForward):
+            self.tape.ahead = states_first(next(self.following, None), self.hidden)
+        return run(part, self.tape, self.hidden, source)
+
+    def _read_states(self, part: object) -> None:
+        """Unless the part before has seen to it."""
+        if not self.tape.gathered:
+            self.tape.gather(states_first(part, self.hidden))
+
     def _side_by_side(self, layer: Layer, rows: int, source: int) -> int:
         """Attention up to its values, then the other mixer, which has a norm of its own."""
         tape = self.tape
-        tape.projects = False
-        tape.beside = run(layer.mixer, tape, self.hidden, source)
-        tape.projects = True
-        other = run(layer.beside, tape, self.hidden, self.residual.enter(rows))
+        tape.projects = tape.turns_back = False
+        tape.beside, tape.waiting = self._run(layer.mixer, source), layer.mixer
+        tape.projects = tape.turns_back = True
+        other = self._run(layer.beside, self.residual.enter(rows))
         mixed, tape.beside = tape.beside, None
         tape.drop(other)
         return mixed
@@ -247,7 +288,7 @@ class _Builder:
             source = self.residual.enter(rows)
         if first and last:
             mixed = self._picked(mixed)
-        fed = run(layer.ffns[0], tape, self.hidden, self._picked(source) if last else source)
+        fed = self._run(layer.ffns[0], self._picked(source) if last else source)
         if last:
             rows = self._picked(rows)
         if first:
@@ -264,6 +305,19 @@ class _Builder:
         """The rows whose outputs are wanted, in a tensor of their own."""
         self.tape.picked = True
         return project(self.tape, self.hidden, rows)
+
+
+def _built_at_once(layers: tuple[Layer, ...]) -> list[object]:
+    """The parts that the engine adds to the graph as they are made, in order.
+
+    Others, dense feed-forward blocks above all, come with what reads them.
+    """
+    return [
+        part
+        for layer in layers
+        for part in (layer.mixer, layer.beside, *layer.ffns)
+        if part is not None and not isinstance(part, FeedForward)
+    ]
 
 
 def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

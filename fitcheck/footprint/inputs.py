@@ -2,6 +2,7 @@
 
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.mechanisms import Cache, describe
+from fitcheck.footprint.schedules.compressed import compressed_inputs
 from fitcheck.footprint.schedules.latent import CHOSEN
 from fitcheck.schema.model import CompressedAttention, LatentAttention, Layer, Model
 
@@ -25,41 +26,45 @@ def read_cache(layer: Layer, hidden: int) -> Cache | None:
 
 def cache_inputs(model: Model, layers: tuple[Layer, ...], tape: Tape) -> dict[int | None, tuple[int, ...]]:
     """Positions, and for each kind of cache the places to write, the turns and the mask."""
+    if any(isinstance(layer.mixer, CompressedAttention) for layer in layers):
+        return _compressed(layers, tape)
+    if asking := sum(getattr(layer.mixer, "indexer", None) is not None and isinstance(layer.mixer, LatentAttention) for layer in layers):
+        return {None: _indexed(asking, layers, tape)}
     inputs_of: dict[int | None, tuple[int, ...]] = {}
     caches = [cache for layer in layers if (cache := read_cache(layer, model.hidden_size))]
     position = tape.take(1, uses=len(caches) or 1)
     for window in dict.fromkeys(cache.window for cache in caches):
         equal = [cache for cache in caches if cache.window == window]
         uses = len(equal)
-        places = 1 if tape.flash else max(cache.value for cache in equal) or 1
+        places = 1 if tape.flash else max(cache.value for cache in caches) or 1
         inputs = [tape.take(1, width=8, uses=uses), tape.take(places, width=8, uses=uses)]
         if tape.quantized:
             sizes = (turned_together(equal[0]), _VALUES_TURNED if equal[0].value else 0)
             inputs += [tape.take(fixed=size * size, uses=uses) for size in sizes if size]
         inputs.append(tape.take(score=1, window=window, width=2 if tape.flash else 4, uses=uses))
         inputs_of[window] = (position, *inputs)
-    _chosen_inputs(model, tape)
     return inputs_of
 
 
-def _chosen_inputs(model: Model, tape: Tape) -> None:
-    """What layers that choose among cells need besides: other caches' masks, and a blank tensor each."""
-    kinds = [layer.mixer for layer in model.layers]
-    asking = [one for one in kinds if isinstance(one, (LatentAttention, CompressedAttention)) and one.indexer]
-    ratios = [one.ratio for one in kinds if isinstance(one, CompressedAttention) and one.ratio]
-    indexed = {getattr(one, "ratio", None) or 1 for one in asking}
-    for ratio in (*indexed, *sorted(set(ratios))):
-        tape.take(score=1, ratio=ratio, width=2 if tape.flash else 4)
-    if asking:
-        _blanks(model, tape, asking[0], len(asking))
+def _compressed(layers: tuple[Layer, ...], tape: Tape) -> dict[int | None, tuple[int, ...]]:
+    """Of layers with a window and compressed rows before it."""
+    mixer = next(one for layer in layers if isinstance(one := layer.mixer, CompressedAttention))
+    uses = len(layers)
+    mask = tape.take(score=1, window=mixer.window, width=2 if tape.flash else 4, uses=uses)
+    turns = [tape.take(fixed=mixer.head_dim**2, uses=uses)] if tape.quantized else []
+    places = (tape.take(1, uses=uses), tape.take(1, width=8, uses=uses))
+    compressed_inputs(layers, tape)
+    return {mixer.window: (mask, *turns, *places)}
 
 
-def _blanks(model: Model, tape: Tape, first: LatentAttention | CompressedAttention, asking: int) -> None:
-    """One for each layer that looks at chosen cells, its own choice or an earlier layer's."""
-    compressed = isinstance(first, CompressedAttention)
-    tape.shares = not compressed and asking < len(model.layers)
-    ratio = getattr(first, "ratio", None) or 1
-    for _ in range(len(model.layers) if tape.shares else asking):
-        size = 2 if compressed and tape.flash else 4
-        tape.blanks.append(tape.take(score=1, ratio=ratio, most=CHOSEN, width=size))
-    tape.take(fixed=128 * 128)  # turns an indexer's keys
+def _indexed(asking: int, layers: tuple[Layer, ...], tape: Tape) -> tuple[int, ...]:
+    """Of layers that choose among cells: another mask and turn, and a blank for each that looks at a choice."""
+    uses, width = len(layers), 2 if tape.flash else 4
+    tape.shares = asking < len(layers)
+    turn = tape.take(fixed=128 * 128, uses=asking)
+    places = (tape.take(1, uses=uses), tape.take(1, width=8, uses=uses), tape.take(1, width=8, uses=asking))
+    tape.blanks.append(tape.take(score=1, most=CHOSEN))
+    masks = tape.take(score=1, width=2, uses=asking), tape.take(score=1, width=width, uses=uses)
+    for _ in range((uses if tape.shares else asking) - 1):
+        tape.blanks.append(tape.take(score=1, most=CHOSEN))
+    return turn, *places, *masks

@@ -7,7 +7,7 @@ Gemma 3n predicts several states and corrects them.
 
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.schedules import project
-from fitcheck.schema.model import AltUp, Model
+from fitcheck.schema.model import AltUp, Experts, Model
 
 # Norms only after attention and feed-forward, none before.
 _NORMED_AFTER = frozenset({"olmo2", "exaone4"})
@@ -52,20 +52,30 @@ class HyperConnections(Residual):
     def __init__(self, model: Model, tape: Tape) -> None:
         super().__init__(model, tape)
         self.streams = model.hyper_connections
+        self.after: list[int] = []
 
     def begin(self, rows: int) -> int:
+        self.attends = False
         return project(self.tape, self.streams * self.hidden, rows)
 
     def enter(self, rows: int) -> int:
+        """How a feed-forward block's result goes back is worked out before it, attention's after it."""
         tape = self.tape
         self.mixes = project(tape, (2 + self.streams) * self.streams, tape.take(self.streams * self.hidden))
-        return project(tape, self.hidden, tape.take(self.streams))
+        self.attends = not self.attends
+        if not self.attends:
+            self.after = [tape.take(self.streams), tape.take(self.streams * self.streams)]
+        before = tape.take(self.streams)
+        if not self.attends:
+            tape.drop(self.mixes)
+        return project(tape, self.hidden, before)
 
     def leave(self, part: int, rows: int, in_residual: bool) -> int:
         tape = self.tape
-        read = [tape.take(self.streams), project(tape, self.streams * self.streams, self.mixes)]
+        if self.attends:
+            self.after = [tape.take(self.streams), project(tape, self.streams * self.streams, self.mixes)]
         mixed = tape.take(self.streams * self.hidden)
-        tape.drop(part, rows, *read)
+        tape.drop(part, rows, *self.after)
         return mixed
 
     def end(self, rows: int) -> int:
@@ -73,44 +83,80 @@ class HyperConnections(Residual):
         tape = self.tape
         tape.picked = True
         picked = project(tape, self.streams * self.hidden, rows)
+        tape.drop(tape.wanted)
         mixes = project(tape, self.streams, tape.take(self.streams * self.hidden))
-        total = tape.take(self.hidden)
-        for _ in range(self.streams - 1):
-            tape.drop(tape.take(self.hidden))
-        tape.drop(picked, mixes)
+        total, *terms = (tape.take(self.hidden) for _ in range(2))
+        for _ in range(self.streams - 2):
+            tape.drop(*terms)
+            terms = [tape.take(self.hidden)]
+        tape.drop(picked, mixes, *terms)
         return total
 
 
 class Scored(Residual):
-    """The state and those banked at the start of each block, weighed by a score."""
+    """The state and those banked at the start of each block, weighed by a score.
+
+    What is banked is scored as soon as the engine builds what reads it: the
+    next layer's mixer, or this layer's experts.
+    """
 
     def __init__(self, model: Model, tape: Tape) -> None:
         super().__init__(model, tape)
+        self.layers = model.layers
         self.banked: int | None = None
         self.blocks = 0
+        self.starting: int | None = None  # what a block starts with, before it is banked
+        self.scores: list[tuple[int, int]] = []  # parts that are entered before they are read, and a tensor
+        tape.ahead_of_rest = self._score_ahead
 
     def enter(self, rows: int) -> int:
-        return self.tape.take(self.hidden) if self.banked is None else self._weigh()
+        if self.banked is None and self.starting is None:
+            return self.tape.take(self.hidden)
+        return self._weigh(rows, self._due())
 
-    def _weigh(self) -> int:
-        tape = self.tape
-        for size in (self.blocks * self.hidden, self.hidden):  # normed to be scored
-            tape.drop(tape.take(size))
-        total = tape.take(self.hidden)
-        tape.drop(tape.take(self.hidden))
-        return total
+    def _due(self) -> int:
+        """The scores that this part reads, made just now unless they were before."""
+        waiting = [(parts - 1, scores) for parts, scores in self.scores]
+        self.scores = [one for one in waiting if one[0] >= 0]
+        return next((scores for parts, scores in waiting if parts < 0), None) or self._scored()
 
-    def bank(self, number: int, rows: int) -> None:
-        self.starts = number % _BANKED == 0
-        if not self.starts:
-            return
-        self.blocks += 1
-        self.banked = rows if self.banked is None else self._joined(self.banked, rows)
+    def _score_ahead(self) -> None:
+        dense = self.mixes and not any(isinstance(part, Experts) for part in self.layers[self.number].ffns)
+        self.mixes = False
+        self.scores.append((1 if dense else 0, self._scored()))
+
+    def _scored(self) -> int:
+        if self.starting is not None:
+            self.banked = self.starting if self.banked is None else self._joined(self.banked, self.starting)
+            self.starting = None
+        return project(self.tape, self.blocks, self.tape.take(self.blocks * self.hidden))
 
     def _joined(self, banked: int, rows: int) -> int:
         joined = self.tape.take(self.blocks * self.hidden)
         self.tape.drop(banked, rows)
         return joined
+
+    def _weigh(self, rows: int, scores: int, last: bool = False) -> int:
+        """The sum of what is banked and of the state; the last one takes the state's place for its own part."""
+        tape = self.tape
+        own = project(tape, 1, tape.take(self.hidden))
+        both = tape.take(self.blocks + 1)
+        tape.drop(scores, own)
+        share = tape.take(self.blocks)
+        total = tape.take(self.hidden)
+        tape.drop(share)
+        share = tape.take(1)
+        tape.drop(both)
+        part = rows if last else tape.take(self.hidden)
+        tape.drop(share, part)
+        return total
+
+    def bank(self, number: int, rows: int) -> None:
+        self.number, self.mixes = number, True
+        self.starts = number % _BANKED == 0
+        if self.starts:
+            self.blocks += 1
+            self.starting = rows
 
     def leave(self, part: int, rows: int, in_residual: bool) -> int:
         """After a bank the part begins a new sum."""
@@ -120,8 +166,10 @@ class Scored(Residual):
         return super().leave(part, rows, in_residual=True)
 
     def end(self, rows: int) -> int:
-        self.tape.drop(self._weigh(), *(() if self.banked is None else (self.banked,)))
-        return rows
+        total = self._weigh(rows, self._due(), last=True)
+        if self.banked is not None:
+            self.tape.drop(self.banked)
+        return total
 
 
 class Alternating(Residual):

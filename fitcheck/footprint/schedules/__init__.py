@@ -6,9 +6,9 @@ ggml runs in place (ggml_op_can_inplace) takes nothing either, unless its
 source is a view: so the first norm or rotation after a reshape does.
 """
 
-from fitcheck.footprint.schedules import attention, ffn, latent, state
-from fitcheck.footprint.schedules.parts import project, run
+from fitcheck.footprint.schedules import attention, compressed, ffn, latent, state
+from fitcheck.footprint.schedules.parts import project, run, states_first
 
-REGISTERED = (attention, ffn, latent, state)  # importing a module registers its schedules
+REGISTERED = (attention, compressed, ffn, latent, state)  # importing a module registers its schedules
 
-__all__ = ["REGISTERED", "project", "run"]
+__all__ = ["REGISTERED", "project", "run", "states_first"]

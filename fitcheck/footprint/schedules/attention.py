@@ -78,18 +78,53 @@ def _turns(a: Attention, tape: Tape) -> bool:
 
 
 def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
-    """Both go to the cache."""
+    """Both go to the cache: keys first where layers have caches with and without a window, else values."""
     if not a.owns_kv:
         tape.drop(source)
         return
-    value = tape.take(a.kv_heads * (a.value_dim or a.head_dim))
+    if a.k_is_v:
+        key, value = _one_for_both(a, tape, source)
+    elif tape.windowed:
+        key = _key(a, tape, tape.keep(source))
+        value = _value(a, tape, source)
+    else:
+        value = _value(a, tape, tape.keep(source))
+        key = _key(a, tape, source)
+    tape.drop(key)
+    if tape.widest_value > _values(a):  # without flash attention all layers' values are as wide
+        value = project(tape, tape.widest_value, value)
+    tape.drop(value)
+
+
+def _one_for_both(a: Attention, tape: Tape, source: int) -> tuple[int, int]:
+    """Values are the keys, normed otherwise."""
+    made = project(tape, _values(a), source)
+    key, value = tape.take(_values(a)), tape.take(_values(a))
+    tape.drop(made)
+    return _turned_to_store(a, tape, key), _turned_to_store(a, tape, value)
+
+
+def _key(a: Attention, tape: Tape, source: int) -> int:
     key = project(tape, a.kv_heads * a.head_dim, source)
     if _turned(a, tape):
         key = project(tape, a.kv_heads * a.head_dim, key)
-    if _turns(a, tape):
-        key = project(tape, a.kv_heads * a.head_dim, key)
-        value = project(tape, a.kv_heads * (a.value_dim or a.head_dim), value)
-    tape.drop(key, value)
+    return project(tape, a.kv_heads * a.head_dim, key) if _turns(a, tape) else key
+
+
+def _value(a: Attention, tape: Tape, source: int) -> int:
+    value = project(tape, _values(a), source)
+    if tape.norms_values:
+        value = project(tape, _values(a), value)
+    return _turned_to_store(a, tape, value)
+
+
+def _turned_to_store(a: Attention, tape: Tape, rows: int) -> int:
+    return project(tape, _values(a), rows) if _turns(a, tape) else rows
+
+
+def _values(a: Attention) -> int:
+    """Elements of a token's values."""
+    return a.kv_heads * (a.value_dim or a.head_dim)
 
 
 def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
@@ -112,10 +147,14 @@ def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
 def attend(tape: Tape, heads: int, values: int, window: int | None, query: int) -> int:
     """Scores of all heads, then their values; with flash attention the values alone."""
     if tape.flash:
-        return project(tape, values, query)
-    scores = tape.take(score=heads, window=window)
-    tape.drop(query)
-    return project(tape, values, project(tape, values, scores))
+        output = project(tape, values, query)
+        tape.done_with_cache()
+    else:
+        scores = project(tape, 0, query, score=heads, window=window)
+        tape.done_with_cache()
+        output = project(tape, values, project(tape, values, scores))
+    tape.expand()
+    return output
 
 
 def _block_sparse(a: Attention, i: Indexer, tape: Tape, hidden: int, source: int) -> int:

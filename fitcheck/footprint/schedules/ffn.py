@@ -1,6 +1,6 @@
 """Feed-forward blocks in the compute buffer."""
 
-from fitcheck.footprint.arena import Tape
+from fitcheck.footprint.arena import NOTHING, Tape
 from fitcheck.footprint.schedules.parts import project, schedule
 from fitcheck.schema.model import ChannelMix, Experts, FeedForward
 
@@ -30,15 +30,22 @@ def _widen(tape: Tape, size: int, source: int, *, gated: bool, fused: bool = Fal
 def _experts(e: Experts, tape: Tape, hidden: int, source: int) -> int:
     inner = e.latent_size or hidden
     shared = tape.keep(source) if e.shared_size else None
-    chosen, weights = _route(e, tape)
+    apart = source == NOTHING
+    chosen, weights = _route(e, tape, hidden if apart else 0)
+    if apart:
+        source = tape.take(hidden)
     if e.active == 1:  # Llama 4 weights what goes in, others what comes out
         source = project(tape, hidden, source)
     if e.latent_size:
         source = project(tape, inner, source)
     wide = _widen(tape, e.active * e.size, source, gated=e.gated)
     down = project(tape, e.active * inner, wide)
+    if apart:
+        scales = tape.take(e.count)  # of each expert, and of the chosen ones
+        tape.drop(scales, tape.take(e.active))
     tape.drop(chosen, weights)
     output = project(tape, inner, down)
+    tape.expand()
     if e.latent_size:
         output = project(tape, hidden, output)
     if shared is not None:
@@ -56,21 +63,29 @@ def _share(e: Experts, tape: Tape, hidden: int, source: int) -> None:
     tape.drop(shared)
 
 
-def _route(e: Experts, tape: Tape) -> tuple[int, int]:
-    """The router's order of experts, and the weights of the chosen ones."""
-    scores = tape.take(e.count)
+def _route(e: Experts, tape: Tape, normed: int) -> tuple[int, int]:
+    """The router's order of experts, and the weights of the chosen ones. Its input may have a norm of its own."""
+    scores = project(tape, e.count, tape.take(normed)) if normed else tape.take(e.count)
     biased = tape.take(e.count) if e.router_bias or e.active == 1 else None
-    order = tape.take(e.count)
+    order = tape.take(e.active if e.hash_vocab else e.count)
     if biased is not None:
         tape.drop(biased)
+    if e.hash_vocab:
+        tape.drop(tape.tokens)
     weights = project(tape, e.active, scores)
+    if tape.norms_weights or e.router_bias:
+        total = tape.take(1)
+        weights = project(tape, e.active, weights)
+        tape.drop(total)
     return order, weights
 
 
 @schedule(ChannelMix)
 def _channel_mix(c: ChannelMix, tape: Tape, hidden: int, source: int) -> int:
     """Reads the token before, too; stores its own last one with the time mix's."""
-    tape.drop(tape.take(sequence=2 * hidden), tape.unstored)
+    stored = tape.take(sequence=2 * hidden)
+    tape.drop(tape.unstored, stored)
+    tape.expand()
     before = tape.take(hidden)
     tape.drop(tape.shifted)
     rows = [before, source]

@@ -3,7 +3,7 @@
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.schedules.attention import attend, gated
 from fitcheck.footprint.schedules.parts import project, schedule
-from fitcheck.schema.model import CompressedAttention, Indexer, LatentAttention
+from fitcheck.schema.model import Indexer, LatentAttention
 
 CHOSEN = 2048
 """Cells that DeepSeek's and GLM's indexers choose: indexer.top_k of their files."""
@@ -17,6 +17,7 @@ def _latent_attention(a: LatentAttention, tape: Tape, hidden: int, source: int) 
         tape.keep(source)
     if a.indexer is not None:
         _index_key(a.indexer, tape, tape.keep(source))
+        tape.keep(source)  # for the weights of its scores
     low = tape.keep(source) if a.q_lora_rank is None else tape.take(a.q_lora_rank)
     query = _absorbed(a, tape, low if a.indexer is None else tape.keep(low))
     _latent_key(a, tape, source)
@@ -42,7 +43,8 @@ def _latent_key(a: LatentAttention, tape: Tape, source: int) -> None:
     compressed = project(tape, a.kv_lora_rank + a.rope_head_dim, source)
     key = tape.take(a.kv_lora_rank)
     rotated = project(tape, a.rope_head_dim, compressed) if tape.rotates else compressed
-    tape.drop(tape.take(a.kv_lora_rank + a.rope_head_dim), key, rotated)
+    row = tape.take(a.kv_lora_rank + a.rope_head_dim)
+    tape.drop(key, rotated, row)
 
 
 def _latent_attend(a: LatentAttention, tape: Tape, query: int, low: int, source: int) -> int:
@@ -53,17 +55,19 @@ def _latent_attend(a: LatentAttention, tape: Tape, query: int, low: int, source:
         tape.drop(query)
     chosen = None
     if a.indexer is not None:
-        chosen = _chosen_cells(a.indexer, tape, low, source)
+        chosen = chosen_cells(a.indexer, tape, low, source)
     elif tape.chosen is not None:
         chosen = tape.keep(tape.chosen)
     if chosen is not None:
-        mask = _masked(tape, 1, chosen)
+        mask = masked(tape, 1, chosen, tape.given.pop())
         if tape.flash:
             read.append(mask)
         else:
             tape.drop(mask)
     output = tape.take(a.heads * a.kv_lora_rank)
     tape.drop(*read)
+    tape.done_with_cache()
+    tape.expand()
     return output
 
 
@@ -95,22 +99,30 @@ def _index_key(i: Indexer, tape: Tape, source: int) -> None:
     tape.drop(key)
 
 
-def _masked(tape: Tape, ratio: int, chosen: int) -> int:
-    """The mask of the chosen cells: zeros, from a tensor laid out at the start, scattered over a full one."""
+def masked(tape: Tape, ratio: int, chosen: int, whole: int | None = None) -> int:
+    """The mask of the chosen cells: zeros, from a tensor laid out at the start, scattered over a full one.
+
+    ``whole`` masks all cells, and is taken over by the last layer that reads it.
+    """
     width = 2 if tape.flash else 4
     spread = tape.take(score=1, ratio=ratio, width=width)
     tape.drop(tape.blanks.pop(0), chosen)
+    if whole is not None and tape.last_use(whole):
+        tape.drop(spread)
+        return whole
     mask = tape.take(score=1, ratio=ratio, width=width)
-    tape.drop(spread)
+    tape.drop(spread, *(() if whole is None else (whole,)))
     return mask
 
 
-def _chosen_cells(i: Indexer, tape: Tape, low: int, source: int, ratio: int = 1) -> int:
+def chosen_cells(i: Indexer, tape: Tape, low: int, source: int, ratio: int = 1) -> int:
     """The numbers of the cells an indexer chooses. Layers after it may share them."""
     query = project(tape, i.heads * i.head_dim, low)
     for _ in ("position", "turn"):
         query = project(tape, i.heads * i.head_dim, query)
-    weights = project(tape, i.heads, project(tape, i.heads, source))
+    weights = project(tape, i.heads, source)
+    if ratio == 1:  # DeepSeek V4 scales them where they lie
+        weights = project(tape, i.heads, weights)
     scores = tape.take(score=1, ratio=ratio)
     tape.drop(query, weights)
     chosen = _best(tape, ratio, _best(tape, ratio, scores))
@@ -126,68 +138,3 @@ def _best(tape: Tape, ratio: int, source: int) -> int:
     result = tape.take(score=1, ratio=ratio, most=CHOSEN)
     tape.drop(source)
     return result
-
-
-@schedule(CompressedAttention)
-def _compressed_attention(a: CompressedAttention, tape: Tape, hidden: int, source: int) -> int:
-    wide = a.heads * a.head_dim
-    for width in _compressor_widths(a):
-        _compress(width, tape, source)
-    low = tape.take(a.q_lora_rank)
-    if a.indexer is not None:
-        tape.keep(low)
-        tape.keep(source)
-    query = project(tape, wide, project(tape, wide, low))
-    tape.drop(project(tape, a.head_dim, project(tape, a.head_dim, source)))
-    output = _compressed_attend(a, tape, query, low, source)
-    shared = a.output_groups * a.output_lora_rank
-    output = project(tape, shared, project(tape, wide, output))
-    return project(tape, hidden, project(tape, shared, output))
-
-
-def _compressed_attend(a: CompressedAttention, tape: Tape, query: int, low: int, source: int) -> int:
-    """Keys of the window and the compressed ones in one tensor, and their masks."""
-    wide, ratio = a.heads * a.head_dim, a.ratio or 1
-    read = [query]
-    if a.ratio is not None:
-        read.append(tape.take(cell=a.head_dim, window=a.window, ratio=ratio, width=2))
-    if not tape.flash:
-        copied = tape.take(cell=a.head_dim, window=a.window, ratio=ratio, width=2)
-        scores = tape.take(score=a.heads, window=a.window, ratio=ratio)
-        tape.drop(*read)
-        read = [copied, scores]
-    if a.ratio is not None:
-        mask = _both_masks(a, tape, low, source)
-        if tape.flash:
-            read.append(mask)
-        else:
-            tape.drop(mask)
-    output = tape.take(wide)
-    tape.drop(*read)
-    return output if tape.flash else project(tape, wide, output)
-
-
-def _both_masks(a: CompressedAttention, tape: Tape, low: int, source: int) -> int:
-    ratio = a.ratio or 1
-    chosen = None
-    if a.indexer is not None:
-        chosen = _masked(tape, ratio, _chosen_cells(a.indexer, tape, low, source, ratio))
-    mask = tape.take(score=1, window=a.window, ratio=ratio, width=2 if tape.flash else 4)
-    if chosen is not None:
-        tape.drop(chosen)
-    return mask
-
-
-def _compressor_widths(a: CompressedAttention) -> list[int]:
-    """Elements a token brings to each compressor: its own, and the indexer's."""
-    if a.ratio is None:
-        return []
-    heads = [a.head_dim] + ([a.indexer.head_dim] if a.indexer is not None else [])
-    return [size * (2 if a.overlap else 1) for size in heads]
-
-
-def _compress(width: int, tape: Tape, source: int) -> None:
-    """Rows and their scores, gathered by the block, weighed and summed; the few left go to a state."""
-    made = [tape.take(width), tape.take(width)]
-    gathered = [project(tape, 2 * width, tape.take(width)) for _ in made]
-    tape.drop(*gathered, *made)

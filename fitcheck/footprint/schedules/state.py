@@ -1,13 +1,14 @@
 """Recurrent mechanisms in the compute buffer."""
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.schedules.parts import project, schedule
+from fitcheck.footprint.schedules.attention import finish
+from fitcheck.footprint.schedules.parts import project, reads_first, schedule
 from fitcheck.schema.model import GatedDeltaNet, KimiDelta, Mamba, Mamba2, Rwkv6, Rwkv7, ShortConv
 
 
 @schedule(Mamba)
 def _mamba(m: Mamba, tape: Tape, hidden: int, source: int) -> int:
-    gathered = tape.take(sequence=(m.conv_kernel - 1) * m.inner_size)
+    gathered = tape.gathered.pop()
     both = project(tape, 2 * m.inner_size, source)
     mixed = _convolve(tape, m.inner_size, m.conv_kernel, gathered)
     low = tape.take(m.dt_rank + 2 * m.state_size, uses=3 if m.inner_norms else 1)
@@ -18,6 +19,7 @@ def _mamba(m: Mamba, tape: Tape, hidden: int, source: int) -> int:
         read = [tape.take(m.inner_size), low]
     scanned = tape.take(m.inner_size, sequence=m.state_size * m.inner_size)
     tape.drop(*read)
+    tape.expand()
     gate = project(tape, m.inner_size, both)
     tape.drop(scanned)
     gated = tape.take(m.inner_size)
@@ -40,15 +42,16 @@ def _behind_last(tape: Tape, size: int, kernel: int, *sources: int) -> int:
 def _mamba2(m: Mamba2, tape: Tape, hidden: int, source: int) -> int:
     inner = m.heads * m.head_dim
     mixed_size = inner + 2 * m.groups * m.state_size
-    gathered = tape.take(sequence=(m.conv_kernel - 1) * mixed_size)
+    gathered = tape.gathered.pop()
     all_of_it = project(tape, inner + mixed_size + m.heads, source)
     mixed = _convolve(tape, mixed_size, m.conv_kernel, gathered)
     dt = tape.take(m.heads)
     scanned = tape.take(inner, sequence=m.state_size * inner)
     tape.drop(dt)
     tape.drop(tape.take(spare=m.state_size * inner))  # states of other slots are copied over
+    tape.expand()
     if tape.beside is not None:  # attention of the same layer has waited for its product
-        tape.beside = project(tape, hidden, tape.beside)
+        tape.beside = finish(tape.waiting, tape, hidden, tape.beside)
     gate = project(tape, inner, all_of_it)
     skipped = project(tape, inner, mixed)
     tape.drop(scanned)
@@ -77,9 +80,11 @@ def _gated_delta_net(g: GatedDeltaNet, tape: Tape, hidden: int, source: int) -> 
 
 @schedule(ShortConv)
 def _short_conv(c: ShortConv, tape: Tape, hidden: int, source: int) -> int:
-    gathered = tape.take(sequence=(c.conv_kernel - 1) * hidden)
+    gathered = tape.gathered.pop()
     projected = project(tape, 3 * hidden, source)
-    mixed = _convolve(tape, hidden, c.conv_kernel, gathered, tape.take(hidden))
+    joined = _behind_last(tape, hidden, c.conv_kernel, gathered, tape.take(hidden))
+    tape.expand()
+    mixed = project(tape, hidden, joined)
     tape.drop(projected)
     return project(tape, hidden, mixed)
 
@@ -95,6 +100,7 @@ def _kimi_delta(k: KimiDelta, tape: Tape, hidden: int, source: int) -> int:
     beta = project(tape, k.heads, tape.take(k.heads))
     updated = tape.take(inner, sequence=low_rank * inner)
     tape.drop(query, key, value, decay, beta, state)
+    tape.expand()
     normed = project(tape, inner, project(tape, inner, updated))
     low = source if k.full_gate else project(tape, low_rank, source)
     tape.drop(project(tape, inner, project(tape, inner, low)))
@@ -119,10 +125,10 @@ def _activated(tape: Tape, size: int, source: int) -> int:
     return project(tape, size, project(tape, size, source))
 
 
-def _shift(tape: Tape, hidden: int, head_dim: int) -> tuple[int, int]:
+def _shift(tape: Tape, hidden: int) -> tuple[int, int]:
     """The state of a layer's time mix, and its input less the token before."""
-    tape.shifted = tape.take(sequence=2 * hidden)
-    state = tape.take(sequence=hidden * head_dim)
+    tape.shifted, state = tape.gathered
+    tape.gathered = []
     return state, tape.take(hidden)
 
 
@@ -134,7 +140,7 @@ def _leave(tape: Tape, hidden: int, mixed: int, source: int) -> int:
 
 @schedule(Rwkv6)
 def _rwkv6(r: Rwkv6, tape: Tape, hidden: int, source: int) -> int:
-    state, shifted = _shift(tape, hidden, r.head_dim)
+    state, shifted = _shift(tape, hidden)
     low = project(tape, 5 * r.mix_rank, project(tape, 5 * r.mix_rank, tape.take(hidden)))
     mixes = project(tape, 5 * hidden, low)
     tape.drop(shifted)
@@ -149,7 +155,7 @@ def _rwkv6(r: Rwkv6, tape: Tape, hidden: int, source: int) -> int:
 
 @schedule(Rwkv7)
 def _rwkv7(r: Rwkv7, tape: Tape, hidden: int, source: int) -> int:
-    state, shifted = _shift(tape, hidden, r.head_dim)
+    state, shifted = _shift(tape, hidden)
     mixes = project(tape, 6 * hidden, shifted)
     receptance = tape.take(hidden)
     decay = project(tape, hidden, tape.take(r.decay_rank))
@@ -166,8 +172,9 @@ def _rwkv7(r: Rwkv7, tape: Tape, hidden: int, source: int) -> int:
     output = project(tape, hidden, project(tape, hidden, scanned))
     weighed = tape.take(hidden)
     tape.drop(replaced, receptance)
+    weight = project(tape, hidden // r.head_dim, weighed)
     bonus = tape.take(hidden)
-    tape.drop(tape.take(hidden // r.head_dim), weighed, value, bonus)
+    tape.drop(weight, value, bonus)
     tape.drop(project(tape, hidden, project(tape, r.gate_rank, mixes)))
     return _leave(tape, hidden, output, source)
 
@@ -181,3 +188,23 @@ def _first_value_mixed_in(r: Rwkv7, tape: Tape, hidden: int) -> int:
     less = tape.take(hidden)
     tape.drop(project(tape, hidden, tape.take(r.value_rank)), less)
     return value
+
+
+def _last_tokens(part: Mamba | Mamba2 | ShortConv, hidden: int) -> tuple[int, ...]:
+    """The convolution's inputs of the tokens before."""
+    width = hidden
+    if isinstance(part, Mamba):
+        width = part.inner_size
+    elif isinstance(part, Mamba2):
+        width = part.heads * part.head_dim + 2 * part.groups * part.state_size
+    return ((part.conv_kernel - 1) * width,)
+
+
+def _shift_and_state(part: Rwkv6 | Rwkv7, hidden: int) -> tuple[int, ...]:
+    return 2 * hidden, hidden * part.head_dim
+
+
+for _kind in (Mamba, Mamba2, ShortConv):
+    reads_first(_kind, _last_tokens)
+for _kind in (Rwkv6, Rwkv7):
+    reads_first(_kind, _shift_and_state)
