@@ -7,6 +7,7 @@ from typing import Any
 
 from fitcheck.budget import Budget
 from fitcheck.flags import flags_of
+from fitcheck.footprint.compute import understated
 from fitcheck.footprint.conversion import conversions
 from fitcheck.footprint.layers import ByLayer, by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Footprint, footprint, max_context
@@ -96,6 +97,8 @@ class Judge:
         yield from stored.notes
         if engines.any.memory.buffers:
             yield engines.any.memory.buffers
+        elif note := understated(self.model, self.request.slots):
+            yield note
         if engines.name == OWN_ENGINE:
             yield _OWN
         yield from self._too_large_to_make(steps)

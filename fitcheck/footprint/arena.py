@@ -40,6 +40,7 @@ class Tape:
 
     def __init__(self, flash: bool, quantized: bool) -> None:
         self.flash = flash
+        self.shares_cells = False  # whether slots share the cache's cells, and no block can be masked
         self.quantized = quantized  # the cache, whose rows are then turned before they are rounded
         self.rotates = True  # whether attention turns queries and keys by their position
         self.projects = True  # whether attention ends with its output's product, or leaves that for later

@@ -1,16 +1,17 @@
 """The graph of one micro-batch as llama.cpp builds it: what it takes and gives back, in order.
 
-After llama-graph.cpp and src/models/*.cpp of b11434. Equal layers repeat: two
-of each kind and the last stand for all. Where families differ in ways no
-field of the shape tells, a set below names their architectures.
+After llama-graph.cpp and src/models/*.cpp of b11434. Equal layers repeat: a few
+of each kind stand for most (repeats.py). Where families differ in ways that no
+field of the shape tells, families.py names them.
 """
 
-from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
+from fitcheck.footprint import families
 from fitcheck.footprint.arena import NOTHING, Size, Tape
 from fitcheck.footprint.inputs import cache_inputs, read_cache
+from fitcheck.footprint.repeats import built_at_once, standing_for_all
 from fitcheck.footprint.residuals import residual
 from fitcheck.footprint.schedules import project, run, states_first
 from fitcheck.footprint.schedules.attention import finish
@@ -23,29 +24,6 @@ from fitcheck.schema.model import (
     Model,
 )
 
-# A layer norm needs a tensor of its own where an RMS norm works in place.
-_LAYER_NORM = frozenset({"command-r", "cohere2", "dbrx", "olmo"})
-# Rows of wanted outputs are picked after the last norm, not in the last layer.
-_PICKED_LATE = frozenset(
-    {"gemma3n", "gemma4", "kimi-k3", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
-)
-# Values are normed, too.
-_VALUES_NORMED = frozenset({"gemma3n", "gemma4"})
-# Parts that run side by side: the first one's product comes before the second, not after it.
-_PROJECTED_FIRST = frozenset({"phi2"})
-# A gate's activation is made of several operations, the first of which needs a tensor of its own.
-_ACTIVATED_APART = frozenset({"kimi-k3"})
-# Weights of the chosen experts are taken as they are, unless the router has a bias.
-_UNNORMED = frozenset({"deepseek", "deepseek2", "gpt-oss", "jamba", "llama4", "olmoe", "qwen2moe"})
-# Both parts read the same rows, each by a norm of its own.
-_PARALLEL = frozenset({"falcon"})
-# The sum of a residual and a part is kept in the residual's place.
-_IN_RESIDUAL = frozenset({"jamba", "lfm2", "lfm2moe"})
-_FED_IN_RESIDUAL = _IN_RESIDUAL | {"phi3"}
-# Attention without rotary positions: everywhere, or where it has no window.
-_UNROTATED = frozenset({"jamba", "kimi-k3", "kimi-linear", "nemotron_h", "nemotron_h_moe"})
-_ROTATED_IN_WINDOWS = frozenset({"cohere2"})
-
 
 class Graph(NamedTuple):
     """What a Tape recorded: moves of tensors, and the sizes they name by number."""
@@ -56,9 +34,10 @@ class Graph(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def graph(model: Model, flash: bool, quantized: bool) -> Graph:
+def graph(model: Model, flash: bool, quantized: bool, shared: bool = False) -> Graph:
     """The graph that is reserved for a micro-batch. Its last move takes the logits."""
     builder = _Builder(model, flash, quantized)
+    builder.tape.shares_cells = shared
     builder.build()
     tape = builder.tape
     return Graph(tuple(tape.moves), tuple(tape.sizes), 1 + max(tensor for tensor, _ in tape.moves))
@@ -101,21 +80,10 @@ class _Builder:
         self.hidden = model.hidden_size
         self.tape = Tape(flash, quantized)
         self.residual = residual(model, self.tape)
-        self.layers = model.layers if model.residual_scores else _standing_for_all(model.layers)
-        self._habits()
+        self.layers = standing_for_all(model)
+        families.tell(self.tape, model, self.layers)
         self.inputs: dict[int | None, tuple[int, ...]] = {}
-        self.following = iter(_built_at_once(self.layers)[1:])
-
-    def _habits(self) -> None:
-        """What all layers of the family do, as no single one of them tells."""
-        tape, model = self.tape, self.model
-        tape.activates_apart = model.architecture in _ACTIVATED_APART
-        tape.norms_weights = model.architecture not in _UNNORMED
-        tape.norms_values = model.architecture in _VALUES_NORMED
-        caches = [cache for layer in self.layers if (cache := read_cache(layer, self.hidden))]
-        tape.windowed = any(cache.window is not None for cache in caches)
-        if tape.windowed and not tape.flash:
-            tape.widest_value = max(cache.value for cache in caches)
+        self.following = iter(built_at_once(self.layers)[1:])
 
     def build(self) -> None:
         rows = self._embed()
@@ -132,9 +100,9 @@ class _Builder:
             self.tape.drop(slices)
         tape, model = self.tape, self.model
         rows = self.residual.end(rows)
-        if model.norm_bias or model.architecture in _LAYER_NORM:
+        if model.norm_bias or model.architecture in families.LAYER_NORM:
             rows = self._replace(rows, self.hidden)
-        if model.architecture in _PICKED_LATE:
+        if model.architecture in families.PICKED_LATE:
             self._pick(rows)
         tape.take(model.vocab_size)
 
@@ -156,8 +124,9 @@ class _Builder:
         of which two are never given back.
         """
         tape, hidden = self.tape, self.hidden
-        looked_up = (isinstance(one, Experts) and one.hash_vocab for layer in self.layers for one in layer.ffns)
-        tokens = tape.tokens = tape.take(1, uses=1 + sum(map(bool, looked_up)))
+        parts = [part for layer in self.layers for part in layer.ffns]
+        tables = sum(isinstance(part, Experts) and part.hash_vocab > 0 for part in parts)
+        tokens = tape.tokens = tape.take(1, uses=1 + tables)
         tape.take(hidden)
         if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
             self.inputs = cache_inputs(self.model, self.layers, tape)
@@ -201,11 +170,8 @@ class _Builder:
 
     def _layer(self, layer: Layer, rows: int, number: int) -> int:
         last = number == len(self.layers) - 1
-        if last:  # layers that others stand for are done with theirs
-            self.tape.drop(*self.tape.blanks[:-1])
-            del self.tape.blanks[:-1]
         self.tape.picks = last and isinstance(layer.ffns[0] if layer.ffns else None, ChannelMix)
-        both = layer.norms == 1 or self.model.architecture in _PARALLEL
+        both = layer.norms == 1 or self.model.architecture in families.PARALLEL
         if layer.mixer is not None and layer.ffns and both:
             return self._parallel(layer, rows, last=last)
         tape = self.tape
@@ -217,7 +183,9 @@ class _Builder:
             picks = last and not tape.picks and not self._picked_late
             if picks and layer.beside is None:
                 mixed, rows = self._pick(mixed, rows)
-            in_residual = isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in _IN_RESIDUAL
+            in_residual = (
+                isinstance(layer.mixer, GatedDeltaNet) or self.model.architecture in families.IN_RESIDUAL
+            )
             rows = self.residual.leave(mixed, rows, in_residual)
             if picks and layer.beside is not None:
                 (rows,) = self._pick(rows)
@@ -225,11 +193,11 @@ class _Builder:
             fed = self._feed(layer, rows)
             if tape.picks:
                 (rows,) = self._pick(rows)
-            rows = self.residual.leave(fed, rows, self.model.architecture in _FED_IN_RESIDUAL)
+            rows = self.residual.leave(fed, rows, self.model.architecture in families.FED_IN_RESIDUAL)
         return rows
 
     def _feed(self, layer: Layer, rows: int) -> int:
-        """The feed-forward block; where experts lie beside a dense one they come first, with norms of their own."""
+        """Where experts lie beside a dense block they come first, and each has a norm of its own."""
         if len(layer.ffns) == 1:
             return self._run(layer.ffns[0], self.residual.enter(rows))
         dense, experts = layer.ffns
@@ -240,16 +208,21 @@ class _Builder:
 
     @property
     def _picked_late(self) -> bool:
-        return self.model.architecture in _PICKED_LATE or self.model.hyper_connections > 0
+        return self.model.architecture in families.PICKED_LATE or self.model.hyper_connections > 0
 
     def _mix(self, layer: Layer, rows: int, source: int, *, last: bool) -> int:
         """The mixer; the inputs of its cache go with the last layer that reads them."""
         tape, cache = self.tape, read_cache(layer, self.hidden)
-        tape.rotates = self.model.architecture not in _UNROTATED and not (
-            self.model.architecture in _ROTATED_IN_WINDOWS and cache is not None and cache.window is None
+        tape.rotates = self.model.architecture not in families.UNROTATED and not (
+            self.model.architecture in families.ROTATED_IN_WINDOWS
+            and cache is not None
+            and cache.window is None
         )
         tape.given = list(self.inputs[cache.window]) if cache is not None else []
-        mixed = self._run(layer.mixer, source) if layer.beside is None else self._side_by_side(layer, rows, source)
+        if layer.beside is None:
+            mixed = self._run(layer.mixer, source)
+        else:
+            mixed = self._side_by_side(layer, rows, source)
         tape.done_with_cache()
         if last:
             tape.drop(*(kept for kept in (tape.lasting, tape.chosen) if kept is not None))
@@ -280,7 +253,7 @@ class _Builder:
         """Attention and feed-forward of the same rows; both are added at the end."""
         tape, source = self.tape, self.residual.enter(rows)
         apart = layer.norms > 1
-        tape.projects = tape.turns_back = self.model.architecture in _PROJECTED_FIRST
+        tape.projects = tape.turns_back = self.model.architecture in families.PROJECTED_FIRST
         mixed = self._mix(layer, rows, source if apart else tape.keep(source), last=last)
         first = tape.projects
         tape.projects = tape.turns_back = True
@@ -305,27 +278,3 @@ class _Builder:
         """The rows whose outputs are wanted, in a tensor of their own."""
         self.tape.picked = True
         return project(self.tape, self.hidden, rows)
-
-
-def _built_at_once(layers: tuple[Layer, ...]) -> list[object]:
-    """The parts that the engine adds to the graph as they are made, in order.
-
-    Others, dense feed-forward blocks above all, come with what reads them.
-    """
-    return [
-        part
-        for layer in layers
-        for part in (layer.mixer, layer.beside, *layer.ffns)
-        if part is not None and not isinstance(part, FeedForward)
-    ]
-
-
-def _standing_for_all(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Two layers of each kind, in order, and the last."""
-    seen: Counter[Layer] = Counter()
-    chosen = []
-    for number, layer in enumerate(layers):
-        seen[layer] += 1
-        if seen[layer] <= 2 or number == len(layers) - 1:
-            chosen.append(layer)
-    return tuple(chosen)

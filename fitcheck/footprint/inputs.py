@@ -28,7 +28,10 @@ def cache_inputs(model: Model, layers: tuple[Layer, ...], tape: Tape) -> dict[in
     """Positions, and for each kind of cache the places to write, the turns and the mask."""
     if any(isinstance(layer.mixer, CompressedAttention) for layer in layers):
         return _compressed(layers, tape)
-    if asking := sum(getattr(layer.mixer, "indexer", None) is not None and isinstance(layer.mixer, LatentAttention) for layer in layers):
+    asking = sum(
+        isinstance(one := layer.mixer, LatentAttention) and one.indexer is not None for layer in layers
+    )
+    if asking:
         return {None: _indexed(asking, layers, tape)}
     inputs_of: dict[int | None, tuple[int, ...]] = {}
     caches = [cache for layer in layers if (cache := read_cache(layer, model.hidden_size))]
@@ -58,7 +61,7 @@ def _compressed(layers: tuple[Layer, ...], tape: Tape) -> dict[int | None, tuple
 
 
 def _indexed(asking: int, layers: tuple[Layer, ...], tape: Tape) -> tuple[int, ...]:
-    """Of layers that choose among cells: another mask and turn, and a blank for each that looks at a choice."""
+    """Of layers that choose among cells: a second mask, a turn, and a blank for each that uses a choice."""
     uses, width = len(layers), 2 if tape.flash else 4
     tape.shares = asking < len(layers)
     turn = tape.take(fixed=128 * 128, uses=asking)

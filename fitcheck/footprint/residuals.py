@@ -85,11 +85,11 @@ class HyperConnections(Residual):
         picked = project(tape, self.streams * self.hidden, rows)
         tape.drop(tape.wanted)
         mixes = project(tape, self.streams, tape.take(self.streams * self.hidden))
-        total, *terms = (tape.take(self.hidden) for _ in range(2))
+        total, term = tape.take(self.hidden), tape.take(self.hidden)
         for _ in range(self.streams - 2):
-            tape.drop(*terms)
-            terms = [tape.take(self.hidden)]
-        tape.drop(picked, mixes, *terms)
+            tape.drop(term)
+            term = tape.take(self.hidden)
+        tape.drop(picked, mixes, term)
         return total
 
 
@@ -105,6 +105,7 @@ class Scored(Residual):
         self.layers = model.layers
         self.banked: int | None = None
         self.blocks = 0
+        self.number, self.mixing = 0, False  # the layer, and whether its mixer runs
         self.starting: int | None = None  # what a block starts with, before it is banked
         self.scores: list[tuple[int, int]] = []  # parts that are entered before they are read, and a tensor
         tape.ahead_of_rest = self._score_ahead
@@ -121,8 +122,8 @@ class Scored(Residual):
         return next((scores for parts, scores in waiting if parts < 0), None) or self._scored()
 
     def _score_ahead(self) -> None:
-        dense = self.mixes and not any(isinstance(part, Experts) for part in self.layers[self.number].ffns)
-        self.mixes = False
+        dense = self.mixing and not any(isinstance(part, Experts) for part in self.layers[self.number].ffns)
+        self.mixing = False
         self.scores.append((1 if dense else 0, self._scored()))
 
     def _scored(self) -> int:
@@ -137,7 +138,7 @@ class Scored(Residual):
         return joined
 
     def _weigh(self, rows: int, scores: int, last: bool = False) -> int:
-        """The sum of what is banked and of the state; the last one takes the state's place for its own part."""
+        """The sum of what is banked and of the state, whose place the last one takes for its own part."""
         tape = self.tape
         own = project(tape, 1, tape.take(self.hidden))
         both = tape.take(self.blocks + 1)
@@ -152,7 +153,7 @@ class Scored(Residual):
         return total
 
     def bank(self, number: int, rows: int) -> None:
-        self.number, self.mixes = number, True
+        self.number, self.mixing = number, True
         self.starts = number % _BANKED == 0
         if self.starts:
             self.blocks += 1

@@ -4,8 +4,7 @@
 run) for GGUF files of these shapes. ``llama_cpp_memory.csv``: what the CPU
 build reserved for a context (its log), weights not repacked, every token of a
 micro-batch allowed its logits. ``llama_cpp_outputs.csv``: the same where only
-so many are, as llama-server asks. ``llama_cpp_caches.csv`` holds rows whose
-compute buffers fall outside of 2 % (see compute.py), so that only their caches count.
+so many are, as llama-server asks.
 """
 
 import csv
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.compute import graph_bytes, output_bytes
+from fitcheck.footprint.compute import graph_bytes, output_bytes, understated
 from fitcheck.footprint.kv_cache import kv_bytes
 from fitcheck.sources.catalog import load_model
 
@@ -32,7 +31,6 @@ def _rows(name):
 
 QUANTIZED = _rows("llama_cpp_quantize.csv")
 MEMORY = _rows("llama_cpp_memory.csv")
-CACHES = _rows("llama_cpp_caches.csv")
 OUTPUTS = _rows("llama_cpp_outputs.csv")
 
 
@@ -58,21 +56,16 @@ def _name(row):
     return "-".join(row[key] for key in ("model", "context", "ubatch", "flash_attention", "slots", "unified"))
 
 
-@pytest.mark.parametrize("row", MEMORY + CACHES, ids=_name)
+@pytest.mark.parametrize("row", MEMORY, ids=_name)
 def test_cache_and_state_are_exact(row):
     size = kv_bytes(load_model(row["model"]), int(row["context"]), row["kv_type"], **_asked(row))
     assert size / MIB == pytest.approx(float(row["kv_mib"]), abs=0.016)  # printed in two parts of two digits
 
 
-# Off by more than 2 % with the logits of every token, which hide the rest of the graph: at most this.
-_OFF = {"deepseek-v4-flash": 0.055, "falcon-h1-0.5b": 0.03, "rwkv6-1.6b": 0.03}
-
-
 @pytest.mark.parametrize("row", MEMORY, ids=_name)
 def test_compute_buffer_is_what_the_allocator_needs(row):
     size = graph_bytes(load_model(row["model"]), int(row["context"]), row["kv_type"], **_asked(row))
-    allowed = _OFF.get(row["model"], 0.02)
-    assert size / MIB == pytest.approx(float(row["compute_mib"]), rel=allowed)
+    assert size / MIB == pytest.approx(float(row["compute_mib"]), rel=0.02)
 
 
 @pytest.mark.parametrize("row", MEMORY, ids=_name)
@@ -88,25 +81,18 @@ def test_most_compute_buffers_are_exact():
         for row in MEMORY
     ]
     off = [abs(size / float(row["compute_mib"]) - 1) for size, row in zip(sizes, MEMORY, strict=True)]
-    assert sorted(off)[len(off) * 9 // 10] < 0.002
+    assert sorted(off)[len(off) * 98 // 100] < 0.001
 
 
-# One output a slot: the widest moment is another, and small. 775 of 783 rows are within 2 %. The
-# others, by model, context, micro-batch, flash attention and slots:
-_UNDER = {
-    # Norms of values and of both feed-forwards are left out.
-    ("gemma-4-26b-a4b", "4096", "512", "off", "1"): 0.05,
-    # Layers of a kind are replayed twice, not all: with all of them it would be exact.
-    ("gemma-3-12b", "4096", "512", "off", "1"): 0.04,
-    ("nemotron-h-8b", "16384", "512", "on", "1"): 0.03,
-    # Holes between the sums that blocks of layers bank.
-    ("kimi-k3", "4096", "128", "on", "1"): 0.09,
-    ("kimi-k3", "8192", "512", "on", "4"): 0.09,
-    ("kimi-k3", "1024", "512", "on", "3"): 0.04,
-    ("minimax-m3", "1024", "512", "on", "3"): 0.09,
-    # Slots that share their cells: the engine masks no blocks then, which is not asked here.
-    ("minimax-m3", "8192", "512", "on", "4"): 0.75,
-}
+# The one case of 783 that is further off, by model, context, micro-batch, flash attention and slots.
+_UNDER = {("minimax-m3", "1024", "512", "on", "3"): 0.09}
+
+
+def test_what_is_further_off_is_said():
+    for model, *_, slots in _UNDER:
+        assert "9 % higher" in understated(load_model(model), int(slots))
+    assert understated(load_model("minimax-m3"), 1) is None
+    assert understated(load_model("llama-3.1-8b"), 4) is None
 
 
 @pytest.mark.parametrize("row", OUTPUTS, ids=_name)
@@ -128,7 +114,7 @@ def test_nearly_all_buffers_of_a_server_are_exact():
             outputs=int(row["outputs"]), **_asked(row)) / MIB / float(row["compute_mib"]) - 1)
         for row in OUTPUTS
     ]  # fmt: skip
-    assert sorted(off)[len(off) * 94 // 100] < 0.001
+    assert sorted(off)[len(off) * 99 // 100] < 0.001
 
 
 @given(st.sampled_from(sorted({row["model"] for row in MEMORY})), st.integers(1, 256), st.integers(1, 2048))

@@ -14,7 +14,7 @@ def _attention(a: Attention, tape: Tape, hidden: int, source: int) -> int:
     gate = None
     if a.gate_size:
         tape.keep(source)
-    if a.indexer is not None and tape.flash:
+    if a.indexer is not None and tape.flash and not tape.shares_cells:
         return _block_sparse(a, a.indexer, tape, hidden, source)
     if a.fused_qkv:
         query = _qkv_fused(a, tape, source)

@@ -54,7 +54,7 @@ def _compressed_attend(a: CompressedAttention, tape: Tape, query: int, low: int,
 
 
 def _both_masks(a: CompressedAttention, tape: Tape, low: int, source: int) -> int:
-    """The window's and the compressed rows' masks in one, the latter's kept by the last layer that reads it."""
+    """The window's and the compressed rows' masks in one."""
     ratio = a.ratio or 1
     own, *others = tape.compressed[ratio]
     if a.indexer is None:
@@ -99,7 +99,9 @@ def _gathered(a: CompressedAttention, width: int, tape: Tape) -> int:
     ratio = a.ratio or 1
     if not a.overlap:
         joined = tape.take(width, sequence=ratio * width)
-        return project(tape, width, project(tape, width, joined, sequence=ratio * width), sequence=ratio * width)
+        return project(
+            tape, width, project(tape, width, joined, sequence=ratio * width), sequence=ratio * width
+        )
     left = 2 * ratio * 2 * width
     joined, nothing = tape.take(2 * width, sequence=left), tape.take(fixed=2 * width)
     both = tape.take(2 * width, sequence=left, fixed=2 * width)
@@ -113,7 +115,7 @@ def _gathered(a: CompressedAttention, width: int, tape: Tape) -> int:
 
 
 def compressed_inputs(layers: Sequence[Layer], tape: Tape) -> None:
-    """What layers are given besides the window's: each ratio's turn, places and mask, an indexer's own, blanks."""
+    """What layers are given besides the window's: turns, places and masks of each ratio, blanks."""
     mixers = [layer.mixer for layer in layers]
     for mixer in mixers:
         if not isinstance(mixer, CompressedAttention) or mixer.ratio is None:

@@ -64,7 +64,7 @@ def _share(e: Experts, tape: Tape, hidden: int, source: int) -> None:
 
 
 def _route(e: Experts, tape: Tape, normed: int) -> tuple[int, int]:
-    """The router's order of experts, and the weights of the chosen ones. Its input may have a norm of its own."""
+    """The router's order of experts, and the weights of the chosen. It may norm its input itself."""
     scores = project(tape, e.count, tape.take(normed)) if normed else tape.take(e.count)
     biased = tape.take(e.count) if e.router_bias or e.active == 1 else None
     order = tape.take(e.active if e.hash_vocab else e.count)

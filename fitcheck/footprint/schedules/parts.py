@@ -21,11 +21,9 @@ def states_first(part: object, hidden: int) -> tuple[int, ...]:
     return _STATES[type(part)](part, hidden) if type(part) in _STATES else ()
 
 
-def reads_first(
-    kind: type[Kind], sizes: Callable[[Kind, int], tuple[int, ...]]
-) -> None:
-    """Register what ``kind`` reads before its norm: ``tape.gathered`` holds it when the schedule runs."""
-    _STATES[kind] = sizes
+def reads_first(sizes: Callable[[Any, int], tuple[int, ...]], *kinds: type) -> None:
+    """Register what parts read before their norm: ``tape.gathered`` holds it when the schedule runs."""
+    _STATES.update(dict.fromkeys(kinds, sizes))
 
 
 def schedule(kind: type[Kind]) -> Callable[[Callable[[Kind, Tape, int, int], int]], None]:

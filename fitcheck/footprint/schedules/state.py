@@ -204,7 +204,5 @@ def _shift_and_state(part: Rwkv6 | Rwkv7, hidden: int) -> tuple[int, ...]:
     return 2 * hidden, hidden * part.head_dim
 
 
-for _kind in (Mamba, Mamba2, ShortConv):
-    reads_first(_kind, _last_tokens)
-for _kind in (Rwkv6, Rwkv7):
-    reads_first(_kind, _shift_and_state)
+reads_first(_last_tokens, Mamba, Mamba2, ShortConv)
+reads_first(_shift_and_state, Rwkv6, Rwkv7)
