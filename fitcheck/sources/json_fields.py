@@ -127,9 +127,13 @@ def read_fields(text: str) -> Fields:
 
     Raises BadInput where there is none; never reads more than 4 MiB, nor waits on a pipe.
     """
-    where = "stdin" if text == "-" else text
+    return fields_of(_bytes(text), "stdin" if text == "-" else text)
+
+
+def fields_of(data: bytes, where: str) -> Fields:
+    """The JSON object in the bytes. Raises BadInput where there is none."""
     try:
-        value = parse_json(_bytes(text), lenient=True)
+        value = parse_json(data, lenient=True)
     except NotJson as error:
         raise BadInput(f"{where} is no JSON: {error}", "give a Hugging Face config.json") from None
     if not isinstance(value, dict):

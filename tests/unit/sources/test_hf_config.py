@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import types
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from fitcheck.errors import BadInput
 from fitcheck.footprint.tensors import parameters
 from fitcheck.sources.catalog import load_model
-from fitcheck.sources.hf_config import load_config, model_from_config
+from fitcheck.sources.hf_config import FAMILIES, load_config, model_from_config
 from fitcheck.sources.json_fields import MOST, Fields, NotJson, parse_json
 
 # The fields of published configs that say something about the shape.
@@ -37,6 +38,21 @@ def shape(kind: str, *numbers: int, **more: Any) -> dict[str, Any]:
     return {"model_type": kind, **dict(zip(NUMBERS, numbers, strict=True)), **more}
 
 
+def hybrid(most: str, layers: int, full: Iterable[int]) -> list[str]:
+    """Kinds of layers: attention that sees all at these places."""
+    places = set(full)
+    return ["full_attention" if n in places else most for n in range(layers)]
+
+
+LFM2 = (2, 5, 8, 10, 12, 14)
+GLM_AIR = {
+    "n_routed_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 1408, "n_shared_experts": 1,
+    "first_k_dense_replace": 1, "num_nextn_predict_layers": 1,
+}  # fmt: skip
+DELTA_NET = {
+    "linear_num_key_heads": 16, "linear_key_head_dim": 128, "linear_num_value_heads": 32,
+    "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+}  # fmt: skip
 PUBLISHED = {
     "llama-3.1-70b": shape("llama", 8192, 80, 64, 8, 28672, 128256, rope_scaling=LLAMA3),
     "llama-3.2-1b": shape(
@@ -52,6 +68,158 @@ PUBLISHED = {
     "gemma-2-9b": shape("gemma2", 3584, 42, 16, 8, 14336, 256000, head_dim=256, sliding_window=4096),
     "gemma-3-1b": shape("gemma3_text", 1152, 26, 4, 1, 6912, 262144, head_dim=256, sliding_window=512),
     "phi-4": shape("phi3", 5120, 40, 40, 10, 17920, 100352, tie_word_embeddings=False),
+    "smollm3-3b": shape("smollm3", 2048, 36, 16, 4, 11008, 128256),
+    "ministral-3-3b": shape(
+        "ministral3", 3072, 26, 32, 8, 9216, 131072, head_dim=128, tie_word_embeddings=True
+    ),
+    "granite-4.1-8b": shape("granite", 4096, 40, 32, 8, 12800, 100352),
+    "olmo-2-7b": shape("olmo2", 4096, 32, 32, 32, 11008, 100352),
+    "olmo-3-7b": shape("olmo3", 4096, 32, 32, 32, 11008, 100278, sliding_window=4096),
+    "lfm2-1.2b": shape(
+        "lfm2", 2048, 16, 32, 8, 12288, 65536, block_ff_dim=12288, layer_types=hybrid("conv", 16, LFM2)
+    ),
+    "lfm2-8b-a1b": shape(
+        "lfm2_moe",
+        2048,
+        24,
+        32,
+        8,
+        7168,
+        65536,
+        num_dense_layers=2,
+        num_experts=32,
+        num_experts_per_tok=4,
+        moe_intermediate_size=1792,
+        layer_types=hybrid("conv", 24, (2, 6, 10, 14, 18, 21)),
+    ),
+    "granite-4.0-h-tiny": shape(
+        "granitemoehybrid",
+        1536,
+        40,
+        12,
+        4,
+        512,
+        100352,
+        num_local_experts=64,
+        num_experts_per_tok=6,
+        shared_intermediate_size=1024,
+        mamba_n_heads=48,
+        mamba_d_head=64,
+        mamba_d_state=128,
+        mamba_n_groups=1,
+        mamba_d_conv=4,
+        layer_types=["attention" if n in (5, 15, 25, 35) else "mamba" for n in range(40)],
+    ),
+    "falcon-h1-0.5b": shape(
+        "falcon_h1",
+        1024,
+        36,
+        8,
+        2,
+        2048,
+        32784,
+        head_dim=64,
+        mamba_d_ssm=1536,
+        mamba_n_heads=24,
+        mamba_d_head="auto",
+        mamba_d_state=128,
+        mamba_n_groups=1,
+        mamba_d_conv=4,
+    ),
+    "glm-4.5-air": shape(
+        "glm4_moe", 4096, 46, 96, 8, 10944, 151552, head_dim=128, attention_bias=True, **GLM_AIR
+    ),
+    "qwen3-next-80b-a3b": shape(
+        "qwen3_next",
+        2048,
+        48,
+        16,
+        2,
+        5120,
+        151936,
+        head_dim=256,
+        num_experts=512,
+        num_experts_per_tok=10,
+        moe_intermediate_size=512,
+        shared_expert_intermediate_size=512,
+        **DELTA_NET,
+    ),
+    "kimi-linear-48b-a3b": shape(
+        "kimi_linear",
+        2304,
+        27,
+        32,
+        32,
+        9216,
+        163840,
+        first_k_dense_replace=1,
+        num_experts=256,
+        num_experts_per_token=8,
+        moe_intermediate_size=1024,
+        num_shared_experts=1,
+        kv_lora_rank=512,
+        qk_nope_head_dim=128,
+        qk_rope_head_dim=64,
+        v_head_dim=128,
+        q_lora_rank=None,
+        linear_attn_config={
+            "num_heads": 32,
+            "head_dim": 128,
+            "short_conv_kernel_size": 4,
+            "kda_layers": [n for n in range(1, 27) if n % 4],
+        },
+    ),
+    "deepseek-v2-lite": shape(
+        "deepseek_v2",
+        2048,
+        27,
+        16,
+        16,
+        10944,
+        102400,
+        first_k_dense_replace=1,
+        n_routed_experts=64,
+        num_experts_per_tok=6,
+        moe_intermediate_size=1408,
+        n_shared_experts=2,
+        topk_method="greedy",
+        kv_lora_rank=512,
+        qk_nope_head_dim=128,
+        qk_rope_head_dim=64,
+        v_head_dim=128,
+        q_lora_rank=None,
+    ),
+    "rwkv7-0.1b": {
+        "model_type": "rwkv7",
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "vocab_size": 65536,
+        "intermediate_size": 3072,
+        "head_dim": 64,
+        "decay_low_rank_dim": 64,
+        "a_low_rank_dim": 64,
+        "v_low_rank_dim": 32,
+        "gate_low_rank_dim": 128,
+    },
+    "gemma-4-e2b": shape(
+        "gemma4_text",
+        1536,
+        35,
+        8,
+        1,
+        6144,
+        262144,
+        head_dim=256,
+        global_head_dim=512,
+        sliding_window=512,
+        num_kv_shared_layers=20,
+        use_double_wide_mlp=True,
+        hidden_size_per_layer_input=256,
+        vocab_size_per_layer_input=262144,
+        num_global_key_value_heads=None,
+        attention_k_eq_v=False,
+        layer_types=hybrid("sliding_attention", 35, range(4, 35, 5)),
+    ),
     "bitnet-2b": shape("bitnet", 2560, 30, 20, 5, 6912, 128256, tie_word_embeddings=True),
 }
 
@@ -63,6 +231,26 @@ def test_a_config_gives_the_catalogue_s_shape(name: str) -> None:
     kept = {"source", "aliases", "note", "context_max", "parameters"}
     assert found == replace(known, **{field: getattr(found, field) for field in kept})
     assert parameters(found) == parameters(known)
+
+
+CONFIGS = sorted(Path(__file__).with_name("configs").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_publisher_s_config_gives_the_catalogue_s_model(path: Path) -> None:
+    """Real files, less the fields that say nothing of the shape; each names where it was found."""
+    known, real = load_model(path.stem), json.loads(path.read_text())
+    assert real["source"]
+    found = model_from_config(Fields(real["config"], path.stem), known.name)
+    kept = {"source", "aliases", "note", "parameters"}
+    assert found == replace(known, **{field: getattr(found, field) for field in kept})
+    assert parameters(found) == parameters(known)
+
+
+def test_every_family_is_held_to_a_model_of_the_catalogue() -> None:
+    real = [json.loads(path.read_text())["config"] for path in CONFIGS]
+    inner = [config.get("text_config") or config for config in (*real, *PUBLISHED.values())]
+    assert set(FAMILIES) - {config["model_type"] for config in inner} == {"gemma", "minimax_m3_vl"}
 
 
 def test_the_language_model_of_one_that_sees() -> None:
