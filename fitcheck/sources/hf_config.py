@@ -1,7 +1,7 @@
 """A Hugging Face ``config.json`` -> Model.
 
-One function a family, in hf_dense.py, hf_experts.py, hf_latent.py and
-hf_hybrid.py. What a config leaves out is filled in as transformers does; what
+One entry a family, in hf_dense.py, hf_experts.py, hf_latent.py,
+hf_hybrid.py and hf_older.py. What a config leaves out is filled in as transformers does; what
 a family does that fitcheck doesn't know is an error, never a guess. Tensors
 and windows are those that llama.cpp makes of the model (conversion/*.py and
 src/models/*.cpp, b11434).
@@ -12,7 +12,7 @@ from typing import Any
 
 from fitcheck.errors import BadInput
 from fitcheck.schema.model import Model
-from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent
+from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older
 from fitcheck.sources.hf_parts import Family, rotated_in_tables
 from fitcheck.sources.json_fields import Fields, read_fields
 
@@ -21,6 +21,7 @@ FAMILIES: dict[str, Family] = {
     **hf_experts.FAMILIES,
     **hf_hybrid.FAMILIES,
     **hf_latent.FAMILIES,
+    **hf_older.FAMILIES,
 }
 """``model_type`` -> how it is read."""
 

@@ -126,6 +126,7 @@ FAMILIES = {
     "deepseek_v3": Family(_deepseek, "deepseek2"),
     "deepseek_v32": Family(_indexed, "deepseek32", more=_v32_prediction),
     "deepseek_v4": Family(_deepseek4, "deepseek4", more=lambda c: {"hyper_connections": c.count("hc_mult")}),
+    "glm4_moe_lite": Family(_deepseek, "deepseek2"),
     "glm_moe_dsa": Family(_indexed, "glm-dsa", more=_glm_prediction),
     "kimi_k2": Family(_deepseek, "deepseek2"),
     "kimi_linear": Family(_kimi_linear, "kimi-linear", more=_kimi_more),
