@@ -3,7 +3,7 @@
 The compute buffer is reserved once for one micro-batch: every tensor of its
 graph lies in it, and reuses what earlier ones gave back. Its size is what the
 allocator needs for that order of tensors, so the graph is replayed here
-through the same rules (graph.py, schedules, arena.py). A server reserves one
+through the same rules (graph.py, mechanisms, arena.py). A server reserves one
 output a slot, and so does a plan. Against b11434 on a CPU, one model of each
 architecture and many more at up to 8 settings, with the logits of one token a
 slot or of all: all of 1606 cases but one within 2 %, 98 % within 0.1 %. Further off is

@@ -29,7 +29,7 @@ ROTATED_IN_WINDOWS = frozenset({"cohere2"})
 
 
 def tell(tape: Tape, model: Model, layers: tuple[Layer, ...]) -> None:
-    """Tell schedules what all layers of the family do, as no single one of them shows it."""
+    """Tell mechanisms what all layers of the family do, as no single one of them shows it."""
     tape.activates_apart = model.architecture in ACTIVATED_APART
     tape.norms_weights = model.architecture not in UNNORMED
     tape.norms_values = model.architecture in VALUES_NORMED

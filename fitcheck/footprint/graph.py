@@ -11,10 +11,10 @@ from typing import NamedTuple
 from fitcheck.footprint import families
 from fitcheck.footprint.arena import NOTHING, Size, Tape
 from fitcheck.footprint.inputs import cache_inputs, read_cache
+from fitcheck.footprint.mechanisms import project, run, states_first
+from fitcheck.footprint.mechanisms.attention import finish
 from fitcheck.footprint.repeats import built_at_once, standing_for_all
 from fitcheck.footprint.residuals import residual
-from fitcheck.footprint.schedules import project, run, states_first
-from fitcheck.footprint.schedules.attention import finish
 from fitcheck.schema.model import (
     ChannelMix,
     Experts,

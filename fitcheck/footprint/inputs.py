@@ -2,8 +2,8 @@
 
 from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.mechanisms import Cache, describe
-from fitcheck.footprint.schedules.compressed import compressed_inputs
-from fitcheck.footprint.schedules.latent import CHOSEN
+from fitcheck.footprint.mechanisms.compressed import compressed_inputs
+from fitcheck.footprint.mechanisms.latent import CHOSEN
 from fitcheck.schema.model import CompressedAttention, LatentAttention, Layer, Model
 
 _VALUES_TURNED = 64

@@ -6,7 +6,7 @@ Gemma 3n predicts several states and corrects them.
 """
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.schedules import project
+from fitcheck.footprint.mechanisms import project
 from fitcheck.schema.model import AltUp, Experts, Model
 
 # Norms only after attention and feed-forward, none before.

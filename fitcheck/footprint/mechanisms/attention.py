@@ -1,21 +1,24 @@
-"""Attention: mechanisms that keep something of every token."""
+"""Grouped-query attention: what it stores, and what running it takes."""
 
+from fitcheck.footprint.arena import Tape
 from fitcheck.footprint.mechanisms.parts import (
     Cache,
     Mechanism,
     Tensor,
     half,
     matrix,
-    mechanism,
+    project,
+    register,
     small,
-    stacked,
     unread,
 )
-from fitcheck.schema.model import Attention, CompressedAttention, Indexer, LatentAttention
+from fitcheck.schema.model import Attention, Indexer
+
+_SCORED = 256
+"""Cells whose keys MiniMax M3's indexer scores at a time."""
 
 
-@mechanism(Attention)
-def _attention(a: Attention, hidden: int) -> Mechanism:
+def _stored(a: Attention, hidden: int) -> Mechanism:
     """Queries, keys, values and output; keys and values of every token are cached."""
     values = a.value_dim or a.head_dim
     query = a.heads * a.head_dim * (2 if a.gated else 1)
@@ -29,7 +32,7 @@ def _attention(a: Attention, hidden: int) -> Mechanism:
     if a.qkv_bias:
         tensors += [small(name + ".bias", "attention", rows) for name, rows in projections.items()]
     tensors.append(matrix("attn_output", "attention", a.heads * values, hidden))
-    tensors += _gate(a.gate_size, hidden)
+    tensors += output_gate(a.gate_size, hidden)
     tensors += _attention_vectors(a, hidden)
     if a.indexer is None:
         return Mechanism(tuple(_borrowed(a, tensors)), (cache,))
@@ -61,7 +64,7 @@ def _attention_vectors(a: Attention, hidden: int) -> list[Tensor]:
     return [small(name, "norm", length) for name, length in present.items() if length]
 
 
-def _gate(size: int, hidden: int) -> list[Tensor]:
+def output_gate(size: int, hidden: int) -> list[Tensor]:
     """A matrix that gates the output, where a family has one."""
     return [matrix("attn_gate", "attention", hidden, size)] if size else []
 
@@ -76,108 +79,171 @@ def _block_indexer(i: Indexer, hidden: int) -> tuple[Tensor, ...]:
     )
 
 
-def _token_indexer(i: Indexer, hidden: int, q_rank: int) -> tuple[Tensor, ...]:
-    """DeepSeek V3.2's, which scores every token. Files straight from conversion keep proj in F32."""
-    return (
-        matrix("indexer.proj", "attention", hidden, i.heads),
-        matrix("indexer.attn_k", "attention", hidden, i.head_dim),
-        matrix("indexer.attn_q_b", "attention", q_rank, i.heads * i.head_dim),
-        small("indexer.k_norm.weight", "norm", i.head_dim),
-        small("indexer.k_norm.bias", "norm", i.head_dim),
-    )
+def _run(a: Attention, tape: Tape, hidden: int, source: int) -> int:
+    values = a.heads * (a.value_dim or a.head_dim)
+    gate = None
+    if a.gate_size:
+        tape.keep(source)
+    if a.indexer is not None and tape.flash and not tape.shares_cells:
+        return _block_sparse(a, a.indexer, tape, hidden, source)
+    if a.fused_qkv:
+        query = _qkv_fused(a, tape, source)
+    else:
+        query, gate = _queries(a, tape)
+        _keys_and_values(a, tape, source)
+    output = attend(tape, a.heads, values, a.window, query)
+    if _turns(a, tape) and tape.turns_back:
+        output = project(tape, values, output)
+    if gate is not None:
+        # The gate is a strided half of the queries: it is copied out, and multiplied in place.
+        output = _second(tape, output, project(tape, values, gate))
+    if a.gate_size:
+        output = gated(a.gate_size, tape, values, output, source)
+    if a.sub_norm:
+        output = project(tape, values, output)
+    return project(tape, hidden, output) if tape.projects else output
 
 
-@mechanism(LatentAttention)
-def _latent_attention(a: LatentAttention, hidden: int) -> Mechanism:
-    """Keys and values share one compressed row a token; llama.cpp caches no values for it."""
-    query = a.heads * (a.nope_head_dim + a.rope_head_dim)
-    latent = a.kv_lora_rank + a.rope_head_dim
-    tensors = [
-        *_latent_queries(a, hidden, query),
-        matrix("attn_kv_a_mqa", "attention", hidden, latent),
-        small("attn_kv_a_norm.weight", "norm", a.kv_lora_rank),
-        *_latent_heads(a),
-        matrix("attn_output", "attention", a.heads * a.value_dim, hidden),
-        *_gate(a.gate_size, hidden),
-    ]
-    caches = [Cache(query, a.heads * a.value_dim, a.heads) if a.expanded else Cache(latent, 0)]
-    if a.indexer is not None:
-        tensors += _token_indexer(a.indexer, hidden, a.q_lora_rank or hidden)
-        caches.append(Cache(a.indexer.head_dim, 0))
-    return Mechanism(tuple(tensors), tuple(caches))
+def finish(a: object, tape: Tape, hidden: int, output: int) -> int:
+    """What attention left for later: its output turned back, and the product."""
+    if isinstance(a, Attention) and _turns(a, tape):
+        output = project(tape, a.heads * (a.value_dim or a.head_dim), output)
+    return project(tape, hidden, output)
 
 
-def _latent_queries(a: LatentAttention, hidden: int, query: int) -> list[Tensor]:
-    if a.q_lora_rank is None:
-        return [matrix("attn_q", "attention", hidden, query)]
-    return [
-        matrix("attn_q_a", "attention", hidden, a.q_lora_rank),
-        matrix("attn_q_b", "attention", a.q_lora_rank, query),
-        small("attn_q_a_norm.weight", "norm", a.q_lora_rank),
-    ]
+def _second(tape: Tape, first: int, second: int) -> int:
+    tape.drop(first)
+    return second
 
 
-def _latent_heads(a: LatentAttention) -> list[Tensor]:
-    """From the compressed row to each head's key and value, in one matrix or in two stacks."""
-    if a.expanded:
-        rows = a.heads * (a.nope_head_dim + a.value_dim)
-        return [matrix("attn_kv_b", "attention", a.kv_lora_rank, rows)]
-    return [
-        stacked("attn_k_b", "attention", a.nope_head_dim, a.kv_lora_rank, stack=a.heads, read=a.heads),
-        stacked("attn_v_b", "attention", a.kv_lora_rank, a.value_dim, stack=a.heads, read=a.heads),
-    ]
+def gated(size: int, tape: Tape, values: int, output: int, source: int) -> int:
+    """The output times a gate: in the gate's place where that is as wide, else in a tensor of its own."""
+    gate = project(tape, size, source)
+    product = gate if size == values else tape.take(values)
+    tape.drop(output, *(() if product == gate else (gate,)))
+    return product
 
 
-@mechanism(CompressedAttention)
-def _compressed_attention(a: CompressedAttention, hidden: int) -> Mechanism:
-    """A window of whole rows, then compressed ones; what compresses keeps a state a slot.
-
-    llama-kv-cache-dsv4.cpp: slots never share these cells, values are the keys.
-    """
-    query = a.heads * a.head_dim
-    shared = a.output_groups * a.output_lora_rank
-    tensors = [
-        matrix("attn_q_a", "attention", hidden, a.q_lora_rank),
-        matrix("attn_q_b", "attention", a.q_lora_rank, query),
-        matrix("attn_kv", "attention", hidden, a.head_dim),
-        matrix("attn_output_a", "attention", query // a.output_groups, shared),
-        matrix("attn_output_b", "attention", shared, hidden),
-        small("attn_q_a_norm.weight", "norm", a.q_lora_rank),
-        small("attn_kv_a_norm.weight", "norm", a.head_dim),
-        small("attn_sinks.weight", "norm", a.heads),
-    ]
-    caches = [Cache(a.head_dim, 0, window=a.window, each_slot=True)]
-    state = 0
-    for name, width in _compressors(a).items():
-        tensors += _compressor(name, width, a, hidden)
-        caches.append(Cache(width, 0, ratio=a.ratio or 1, each_slot=True))
-        state += _compressor_state(width, a)
-    if a.indexer is not None:
-        tensors.append(matrix("indexer.proj", "attention", hidden, a.indexer.heads))
-        rows = a.indexer.heads * a.indexer.head_dim
-        tensors.append(matrix("indexer.attn_q_b", "attention", a.q_lora_rank, rows))
-    return Mechanism(tuple(tensors), tuple(caches), state)
+def _queries(a: Attention, tape: Tape) -> tuple[int, int | None]:
+    """Queries as attention reads them, and what their gate is half of, where they have one."""
+    width = a.heads * a.head_dim
+    if a.gated:
+        both = tape.take(2 * width)
+        query = tape.take(width)
+        return (project(tape, width, query) if _turns(a, tape) else query), both
+    query = tape.take(width)
+    if _turned(a, tape):
+        query = project(tape, width, query)
+    return (project(tape, width, query) if _turns(a, tape) else query), None
 
 
-def _compressors(a: CompressedAttention) -> dict[str, int]:
-    """The layer's own and its indexer's, each with the width of the rows it makes."""
-    if a.ratio is None:
-        return {}
-    own = {"attn_compressor": a.head_dim}
-    return own if a.indexer is None else own | {"indexer_compressor": a.indexer.head_dim}
+def _turned(a: Attention, tape: Tape) -> bool:
+    """Whether queries and keys are normed or rotated; the first of the two needs a tensor of its own."""
+    return tape.rotates or a.qk_norm != "none"
 
 
-def _compressor(name: str, width: int, a: CompressedAttention, hidden: int) -> tuple[Tensor, ...]:
-    blocks = 2 if a.overlap else 1
-    return (
-        matrix(name + "_kv", "attention", hidden, blocks * width),
-        matrix(name + "_gate", "attention", hidden, blocks * width),
-        matrix(name + "_ape", "attention", blocks * width, a.ratio or 1),
-        small(name + "_norm.weight", "norm", width),
-    )
+def _turns(a: Attention, tape: Tape) -> bool:
+    """Whether rows are turned to lose less when the cache rounds them: queries and keys, values and back."""
+    return tape.quantized and a.head_dim % 64 == 0
 
 
-def _compressor_state(width: int, a: CompressedAttention) -> int:
-    """Rows and scores of the tokens that aren't compressed yet."""
-    blocks = 2 if a.overlap else 1
-    return 2 * (blocks * width) * (blocks * (a.ratio or 1))
+def _keys_and_values(a: Attention, tape: Tape, source: int) -> None:
+    """Both go to the cache: keys first where layers have caches with and without a window, else values."""
+    if not a.owns_kv:
+        tape.drop(source)
+        return
+    if a.k_is_v:
+        key, value = _one_for_both(a, tape, source)
+    elif tape.windowed:
+        key = _key(a, tape, tape.keep(source))
+        value = _value(a, tape, source)
+    else:
+        value = _value(a, tape, tape.keep(source))
+        key = _key(a, tape, source)
+    tape.drop(key)
+    if tape.widest_value > _values(a):  # without flash attention all layers' values are as wide
+        value = project(tape, tape.widest_value, value)
+    tape.drop(value)
+
+
+def _one_for_both(a: Attention, tape: Tape, source: int) -> tuple[int, int]:
+    """Values are the keys, normed otherwise."""
+    made = project(tape, _values(a), source)
+    key, value = tape.take(_values(a)), tape.take(_values(a))
+    tape.drop(made)
+    return _turned_to_store(a, tape, key), _turned_to_store(a, tape, value)
+
+
+def _key(a: Attention, tape: Tape, source: int) -> int:
+    key = project(tape, a.kv_heads * a.head_dim, source)
+    if _turned(a, tape):
+        key = project(tape, a.kv_heads * a.head_dim, key)
+    return project(tape, a.kv_heads * a.head_dim, key) if _turns(a, tape) else key
+
+
+def _value(a: Attention, tape: Tape, source: int) -> int:
+    value = project(tape, _values(a), source)
+    if tape.norms_values:
+        value = project(tape, _values(a), value)
+    return _turned_to_store(a, tape, value)
+
+
+def _turned_to_store(a: Attention, tape: Tape, rows: int) -> int:
+    return project(tape, _values(a), rows) if _turns(a, tape) else rows
+
+
+def _values(a: Attention) -> int:
+    """Elements of a token's values."""
+    return a.kv_heads * (a.value_dim or a.head_dim)
+
+
+def _qkv_fused(a: Attention, tape: Tape, source: int) -> int:
+    """Queries and keys are rotated out of the one tensor; values are stored from it, or turned first."""
+    width, keys = a.heads * a.head_dim, a.kv_heads * a.head_dim
+    values = a.kv_heads * (a.value_dim or a.head_dim)
+    fused = project(tape, width + keys + values, source)
+    query = tape.take(width)
+    if not _turns(a, tape):
+        tape.drop(tape.take(keys), fused)
+        return query
+    query = project(tape, width, query)
+    value = project(tape, values, tape.take(values))
+    key = tape.take(keys)
+    tape.drop(fused)
+    tape.drop(project(tape, keys, key), value)
+    return query
+
+
+def attend(tape: Tape, heads: int, values: int, window: int | None, query: int) -> int:
+    """Scores of all heads, then their values; with flash attention the values alone."""
+    if tape.flash:
+        output = project(tape, values, query)
+        tape.done_with_cache()
+    else:
+        scores = project(tape, 0, query, score=heads, window=window)
+        tape.done_with_cache()
+        output = project(tape, values, project(tape, values, scores))
+    tape.expand()
+    return output
+
+
+def _block_sparse(a: Attention, i: Indexer, tape: Tape, hidden: int, source: int) -> int:
+    """MiniMax M3's: a mask of whole blocks of cells for each KV head, spread out over their cells."""
+    values = a.heads * (a.value_dim or a.head_dim)
+    tape.drop(project(tape, i.head_dim, tape.take(i.head_dim)))
+    query, _ = _queries(a, tape)
+    _keys_and_values(a, tape, tape.keep(source))
+    scored = project(tape, i.heads * i.head_dim, project(tape, i.heads * i.head_dim, source))
+    tape.drop(tape.take(i.heads * _SCORED), scored)
+    spread, turned = tape.take(score=a.kv_heads), tape.take(score=a.kv_heads)
+    tape.drop(spread)
+    if tape.lasting is None:
+        tape.lasting = tape.take(score=1)  # the whole mask in F32
+    mask = tape.take(score=a.kv_heads, width=2)
+    tape.drop(turned)
+    output = project(tape, values, query)
+    tape.drop(mask)
+    return project(tape, hidden, project(tape, values, output))
+
+
+register(Attention, _stored, _run)

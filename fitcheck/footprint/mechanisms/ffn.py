@@ -1,11 +1,19 @@
-"""Feed-forward blocks: dense, of experts, and RWKV's own."""
+"""Feed-forward blocks, dense and of experts: what they store, and what running them takes."""
 
-from fitcheck.footprint.mechanisms.parts import Mechanism, Tensor, matrix, mechanism, small, stacked
-from fitcheck.schema.model import ChannelMix, Experts, FeedForward
+from fitcheck.footprint.arena import NOTHING, Tape
+from fitcheck.footprint.mechanisms.parts import (
+    Mechanism,
+    Tensor,
+    matrix,
+    project,
+    register,
+    small,
+    stacked,
+)
+from fitcheck.schema.model import Experts, FeedForward
 
 
-@mechanism(FeedForward)
-def _feed_forward(f: FeedForward, hidden: int) -> Mechanism:
+def _feed_forward_stored(f: FeedForward, hidden: int) -> Mechanism:
     """Up and down, most often with a gate beside up."""
     wide = {"ffn_up": 2 * f.size} if f.fused_gate_up else {"ffn_up": f.size}
     if f.gated and not f.fused_gate_up:
@@ -20,8 +28,27 @@ def _feed_forward(f: FeedForward, hidden: int) -> Mechanism:
     return Mechanism(tuple(tensors))
 
 
-@mechanism(Experts)
-def _experts(e: Experts, hidden: int) -> Mechanism:
+def _feed_forward_run(f: FeedForward, tape: Tape, hidden: int, source: int) -> int:
+    return project(tape, hidden, _widen(tape, f.size, source, gated=f.gated, fused=f.fused_gate_up))
+
+
+def _widen(tape: Tape, size: int, source: int, *, gated: bool, fused: bool = False) -> int:
+    """Gate and up, and their product; without a gate the activation works in place."""
+    if not gated:
+        return project(tape, size, source)
+    if fused:
+        return project(tape, size, project(tape, 2 * size, source))
+    if tape.activates_apart:
+        product = project(tape, size, tape.take(size))
+        tape.drop(project(tape, size, source))
+        return product
+    wide = (tape.take(size), project(tape, size, source))
+    product = tape.take(size)
+    tape.drop(*wide)
+    return product
+
+
+def _experts_stored(e: Experts, hidden: int) -> Mechanism:
     """A router, its experts stacked in one tensor a role, and those every token passes."""
     inner = e.latent_size or hidden
     wide = ("gate", "up") if e.gated else ("up",)
@@ -61,14 +88,58 @@ def _expert_vectors(e: Experts, hidden: int, wide: tuple[str, ...]) -> list[Tens
     return vectors
 
 
-@mechanism(ChannelMix)
-def _channel_mix(c: ChannelMix, hidden: int) -> Mechanism:
-    """Key and value, with the last token's input mixed in."""
-    tensors = [
-        matrix("channel_mix_key", "ffn", hidden, c.size),
-        matrix("channel_mix_value", "ffn", c.size, hidden),
-        small("channel_mix_lerp", "ffn", hidden, 2 if c.receptance else 1),
-    ]
-    if c.receptance:
-        tensors.append(matrix("channel_mix_receptance", "ffn", hidden, hidden))
-    return Mechanism(tuple(tensors), state=hidden)
+def _experts_run(e: Experts, tape: Tape, hidden: int, source: int) -> int:
+    inner = e.latent_size or hidden
+    shared = tape.keep(source) if e.shared_size else None
+    apart = source == NOTHING
+    chosen, weights = _route(e, tape, hidden if apart else 0)
+    if apart:
+        source = tape.take(hidden)
+    if e.active == 1:  # Llama 4 weights what goes in, others what comes out
+        source = project(tape, hidden, source)
+    if e.latent_size:
+        source = project(tape, inner, source)
+    wide = _widen(tape, e.active * e.size, source, gated=e.gated)
+    down = project(tape, e.active * inner, wide)
+    if apart:
+        scales = tape.take(e.count)  # of each expert, and of the chosen ones
+        tape.drop(scales, tape.take(e.active))
+    tape.drop(chosen, weights)
+    output = project(tape, inner, down)
+    tape.expand()
+    if e.latent_size:
+        output = project(tape, hidden, output)
+    if shared is not None:
+        _share(e, tape, hidden, shared)
+    return output
+
+
+def _share(e: Experts, tape: Tape, hidden: int, source: int) -> None:
+    """The expert of every token; its gate, where it has one, reads the source after it."""
+    if e.shared_gate:
+        tape.keep(source)
+    shared = project(tape, hidden, _widen(tape, e.shared_size, source, gated=e.gated))
+    if e.shared_gate:
+        tape.drop(project(tape, 1, source))
+    tape.drop(shared)
+
+
+def _route(e: Experts, tape: Tape, normed: int) -> tuple[int, int]:
+    """The router's order of experts, and the weights of the chosen. It may norm its input itself."""
+    scores = project(tape, e.count, tape.take(normed)) if normed else tape.take(e.count)
+    biased = tape.take(e.count) if e.router_bias or e.active == 1 else None
+    order = tape.take(e.active if e.hash_vocab else e.count)
+    if biased is not None:
+        tape.drop(biased)
+    if e.hash_vocab:
+        tape.drop(tape.tokens)
+    weights = project(tape, e.active, scores)
+    if tape.norms_weights or e.router_bias:
+        total = tape.take(1)
+        weights = project(tape, e.active, weights)
+        tape.drop(total)
+    return order, weights
+
+
+register(FeedForward, _feed_forward_stored, _feed_forward_run)
+register(Experts, _experts_stored, _experts_run)

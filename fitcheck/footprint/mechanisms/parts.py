@@ -1,4 +1,4 @@
-"""What mechanisms are described in: tensors, caches, states; and their registry.
+"""What mechanisms are described in: tensors, caches, states; their registry, and how they are run.
 
 ``cols`` is GGUF's ne[0], the input dimension. Vectors, norms, biases, routers
 and small convolutions stay F32 in every mix (tensor_allows_quantization in
@@ -7,6 +7,8 @@ src/llama-quant.cpp).
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeVar
+
+from fitcheck.footprint.arena import Tape
 
 Part = Literal["embedding", "attention", "state", "ffn", "experts", "norm", "output", "other"]
 
@@ -83,18 +85,48 @@ def unread(tensor: Tensor) -> Tensor:
 
 
 Kind = TypeVar("Kind")
-_REGISTRY: dict[type, Callable[[Any, int], Mechanism]] = {}
+Stored = Callable[[Kind, int], Mechanism]
+"""What a part stores, given the hidden size."""
+Run = Callable[[Kind, Tape, int, int], int]
+"""Records a part, given the tape, the hidden size and the tensor it reads; see ``run``."""
+First = Callable[[Kind, int], tuple[int, ...]]
+"""Elements a slot of each state that it reads before anything else is made."""
 
 
-def mechanism(kind: type[Kind]) -> Callable[[Callable[[Kind, int], Mechanism]], None]:
-    """Register the function that describes ``kind`` for a hidden size."""
+class _Registered(NamedTuple):
+    stored: Stored[Any]
+    run: Run[Any]
+    first: First[Any] | None
 
-    def register(function: Callable[[Kind, int], Mechanism]) -> None:
-        _REGISTRY[kind] = function
 
-    return register
+_REGISTRY: dict[type, _Registered] = {}
+
+
+def register(kind: type[Kind], stored: Stored[Kind], run: Run[Kind], first: First[Any] | None = None) -> None:
+    """Make a mechanism known: its one place."""
+    _REGISTRY[kind] = _Registered(stored, run, first)
 
 
 def describe(mechanism: object, hidden_size: int) -> Mechanism:
     """The tensors and the cache of one mixer or feed-forward block."""
-    return _REGISTRY[type(mechanism)](mechanism, hidden_size)
+    return _REGISTRY[type(mechanism)].stored(mechanism, hidden_size)
+
+
+def run(part: object, tape: Tape, hidden: int, source: int) -> int:
+    """Record a part that reads ``source`` and drops it; the tensor it leaves has ``hidden`` rows."""
+    return _REGISTRY[type(part)].run(part, tape, hidden, source)
+
+
+def states_first(part: object, hidden: int) -> tuple[int, ...]:
+    """Elements a slot of each state that a part reads first of all, into ``tape.gathered``; none of most."""
+    known = _REGISTRY.get(type(part))
+    return known.first(part, hidden) if known and known.first else ()
+
+
+def project(
+    tape: Tape, size: int, source: int, *, sequence: int = 0, score: int = 0, window: int | None = None
+) -> int:
+    """A product with a matrix: the result, and its source is done with."""
+    result = tape.take(size, sequence=sequence, score=score, window=window)
+    tape.drop(source)
+    return result

@@ -1,15 +1,76 @@
-"""Attention over a window and the compressed rows before it (DeepSeek V4), in the compute buffer."""
+"""A window of tokens and compressed rows before it (DeepSeek V4): what is stored, and how it runs."""
 
 from collections.abc import Sequence
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.schedules.latent import CHOSEN, chosen_cells, masked
-from fitcheck.footprint.schedules.parts import project, schedule
+from fitcheck.footprint.mechanisms.latent import CHOSEN, chosen_cells, masked
+from fitcheck.footprint.mechanisms.parts import (
+    Cache,
+    Mechanism,
+    Tensor,
+    matrix,
+    project,
+    register,
+    small,
+)
 from fitcheck.schema.model import CompressedAttention, Layer
 
 
-@schedule(CompressedAttention)
-def _compressed_attention(a: CompressedAttention, tape: Tape, hidden: int, source: int) -> int:
+def _stored(a: CompressedAttention, hidden: int) -> Mechanism:
+    """A window of whole rows, then compressed ones; what compresses keeps a state a slot.
+
+    llama-kv-cache-dsv4.cpp: slots never share these cells, values are the keys.
+    """
+    query = a.heads * a.head_dim
+    shared = a.output_groups * a.output_lora_rank
+    tensors = [
+        matrix("attn_q_a", "attention", hidden, a.q_lora_rank),
+        matrix("attn_q_b", "attention", a.q_lora_rank, query),
+        matrix("attn_kv", "attention", hidden, a.head_dim),
+        matrix("attn_output_a", "attention", query // a.output_groups, shared),
+        matrix("attn_output_b", "attention", shared, hidden),
+        small("attn_q_a_norm.weight", "norm", a.q_lora_rank),
+        small("attn_kv_a_norm.weight", "norm", a.head_dim),
+        small("attn_sinks.weight", "norm", a.heads),
+    ]
+    caches = [Cache(a.head_dim, 0, window=a.window, each_slot=True)]
+    state = 0
+    for name, width in _compressors(a).items():
+        tensors += _compressor(name, width, a, hidden)
+        caches.append(Cache(width, 0, ratio=a.ratio or 1, each_slot=True))
+        state += _compressor_state(width, a)
+    if a.indexer is not None:
+        tensors.append(matrix("indexer.proj", "attention", hidden, a.indexer.heads))
+        rows = a.indexer.heads * a.indexer.head_dim
+        tensors.append(matrix("indexer.attn_q_b", "attention", a.q_lora_rank, rows))
+    return Mechanism(tuple(tensors), tuple(caches), state)
+
+
+def _compressors(a: CompressedAttention) -> dict[str, int]:
+    """The layer's own and its indexer's, each with the width of the rows it makes."""
+    if a.ratio is None:
+        return {}
+    own = {"attn_compressor": a.head_dim}
+    return own if a.indexer is None else own | {"indexer_compressor": a.indexer.head_dim}
+
+
+def _compressor(name: str, width: int, a: CompressedAttention, hidden: int) -> tuple[Tensor, ...]:
+    blocks = 2 if a.overlap else 1
+    return (
+        matrix(name + "_kv", "attention", hidden, blocks * width),
+        matrix(name + "_gate", "attention", hidden, blocks * width),
+        matrix(name + "_ape", "attention", blocks * width, a.ratio or 1),
+        small(name + "_norm.weight", "norm", width),
+    )
+
+
+def _compressor_state(width: int, a: CompressedAttention) -> int:
+    """Rows and scores of the tokens that aren't compressed yet."""
+    blocks = 2 if a.overlap else 1
+    return 2 * (blocks * width) * (blocks * (a.ratio or 1))
+
+
+def _run(a: CompressedAttention, tape: Tape, hidden: int, source: int) -> int:
     wide = a.heads * a.head_dim
     for width in _compressor_widths(a):
         _compress(a, width, tape, turned=tape.quantized or width != a.head_dim)
@@ -144,3 +205,6 @@ def _blank(a: CompressedAttention, tape: Tape) -> None:
     if a.indexer is not None:
         width = 2 if tape.flash else 4
         tape.blanks.append(tape.take(score=1, ratio=a.ratio or 1, most=CHOSEN, width=width))
+
+
+register(CompressedAttention, _stored, _run)

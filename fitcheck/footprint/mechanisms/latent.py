@@ -1,16 +1,75 @@
-"""Attention over compressed rows, and over cells that an indexer chooses, in the compute buffer."""
+"""Attention over compressed rows, and over cells that an indexer chooses: what is stored, and how it runs."""
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.schedules.attention import attend, gated
-from fitcheck.footprint.schedules.parts import project, schedule
+from fitcheck.footprint.mechanisms.attention import attend, gated, output_gate
+from fitcheck.footprint.mechanisms.parts import (
+    Cache,
+    Mechanism,
+    Tensor,
+    matrix,
+    project,
+    register,
+    small,
+    stacked,
+)
 from fitcheck.schema.model import Indexer, LatentAttention
 
 CHOSEN = 2048
 """Cells that DeepSeek's and GLM's indexers choose: indexer.top_k of their files."""
 
 
-@schedule(LatentAttention)
-def _latent_attention(a: LatentAttention, tape: Tape, hidden: int, source: int) -> int:
+def _stored(a: LatentAttention, hidden: int) -> Mechanism:
+    """Keys and values share one compressed row a token; llama.cpp caches no values for it."""
+    query = a.heads * (a.nope_head_dim + a.rope_head_dim)
+    latent = a.kv_lora_rank + a.rope_head_dim
+    tensors = [
+        *_latent_queries(a, hidden, query),
+        matrix("attn_kv_a_mqa", "attention", hidden, latent),
+        small("attn_kv_a_norm.weight", "norm", a.kv_lora_rank),
+        *_latent_heads(a),
+        matrix("attn_output", "attention", a.heads * a.value_dim, hidden),
+        *output_gate(a.gate_size, hidden),
+    ]
+    caches = [Cache(query, a.heads * a.value_dim, a.heads) if a.expanded else Cache(latent, 0)]
+    if a.indexer is not None:
+        tensors += _token_indexer(a.indexer, hidden, a.q_lora_rank or hidden)
+        caches.append(Cache(a.indexer.head_dim, 0))
+    return Mechanism(tuple(tensors), tuple(caches))
+
+
+def _latent_queries(a: LatentAttention, hidden: int, query: int) -> list[Tensor]:
+    if a.q_lora_rank is None:
+        return [matrix("attn_q", "attention", hidden, query)]
+    return [
+        matrix("attn_q_a", "attention", hidden, a.q_lora_rank),
+        matrix("attn_q_b", "attention", a.q_lora_rank, query),
+        small("attn_q_a_norm.weight", "norm", a.q_lora_rank),
+    ]
+
+
+def _latent_heads(a: LatentAttention) -> list[Tensor]:
+    """From the compressed row to each head's key and value, in one matrix or in two stacks."""
+    if a.expanded:
+        rows = a.heads * (a.nope_head_dim + a.value_dim)
+        return [matrix("attn_kv_b", "attention", a.kv_lora_rank, rows)]
+    return [
+        stacked("attn_k_b", "attention", a.nope_head_dim, a.kv_lora_rank, stack=a.heads, read=a.heads),
+        stacked("attn_v_b", "attention", a.kv_lora_rank, a.value_dim, stack=a.heads, read=a.heads),
+    ]
+
+
+def _token_indexer(i: Indexer, hidden: int, q_rank: int) -> tuple[Tensor, ...]:
+    """DeepSeek V3.2's, which scores every token. Files straight from conversion keep proj in F32."""
+    return (
+        matrix("indexer.proj", "attention", hidden, i.heads),
+        matrix("indexer.attn_k", "attention", hidden, i.head_dim),
+        matrix("indexer.attn_q_b", "attention", q_rank, i.heads * i.head_dim),
+        small("indexer.k_norm.weight", "norm", i.head_dim),
+        small("indexer.k_norm.bias", "norm", i.head_dim),
+    )
+
+
+def _run(a: LatentAttention, tape: Tape, hidden: int, source: int) -> int:
     if a.expanded:
         return _expanded(a, tape, hidden, source)
     if a.gate_size:
@@ -138,3 +197,6 @@ def _best(tape: Tape, ratio: int, source: int) -> int:
     result = tape.take(score=1, ratio=ratio, most=CHOSEN)
     tape.drop(source)
     return result
+
+
+register(LatentAttention, _stored, _run)
