@@ -198,12 +198,13 @@ class _Builder:
 
     def _feed(self, layer: Layer, rows: int) -> int:
         """Where experts lie beside a dense block they come first, and each has a norm of its own."""
-        if len(layer.ffns) == 1:
-            return self._run(layer.ffns[0], self.residual.enter(rows))
-        dense, experts = layer.ffns
-        beside = self._run(experts, NOTHING)
-        fed = self._run(dense, self.residual.enter(rows))
-        self.tape.drop(beside)
+        first, *others = layer.ffns
+        beside = [
+            self._run(one, NOTHING if isinstance(one, Experts) else self.residual.enter(rows))
+            for one in others
+        ]
+        fed = self._run(first, self.residual.enter(rows))
+        self.tape.drop(*beside)
         return fed
 
     @property
@@ -218,7 +219,7 @@ class _Builder:
             and cache is not None
             and cache.window is None
         )
-        tape.given = list(self.inputs[cache.window]) if cache is not None else []
+        tape.given = list(self.inputs.get(cache.window, ())) if cache is not None else []
         if layer.beside is None:
             mixed = self._run(layer.mixer, source)
         else:
@@ -244,6 +245,7 @@ class _Builder:
         tape.projects = tape.turns_back = False
         tape.beside, tape.waiting = self._run(layer.mixer, source), layer.mixer
         tape.projects = tape.turns_back = True
+        self._read_states(layer.beside)
         other = self._run(layer.beside, self.residual.enter(rows))
         mixed, tape.beside = tape.beside, None
         tape.drop(other)
@@ -251,6 +253,7 @@ class _Builder:
 
     def _parallel(self, layer: Layer, rows: int, *, last: bool) -> int:
         """Attention and feed-forward of the same rows; both are added at the end."""
+        self._read_states(layer.mixer)
         tape, source = self.tape, self.residual.enter(rows)
         apart = layer.norms > 1
         tape.projects = tape.turns_back = self.model.architecture in families.PROJECTED_FIRST

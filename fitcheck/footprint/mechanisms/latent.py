@@ -118,7 +118,7 @@ def _latent_attend(a: LatentAttention, tape: Tape, query: int, low: int, source:
     elif tape.chosen is not None:
         chosen = tape.keep(tape.chosen)
     if chosen is not None:
-        mask = masked(tape, 1, chosen, tape.given.pop())
+        mask = masked(tape, 1, chosen, tape.given.pop() if tape.given else None)
         if tape.flash:
             read.append(mask)
         else:
