@@ -31,6 +31,7 @@ class ModelProfile(BaseModel):
     source: str | list[str] = Field(min_length=1)
     context_max: PositiveInt | None = None
     trained_ternary: bool = False
+    published_in: str | None = None
     trained: bool = True
     norms: NonNegativeInt = 2
     extra_scalars: PositiveInt = 0
