@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+REPAINT_S = 0.15  # how often a table grows while a worker fills it
+
 
 class BaseScreen(Screen[None]):
     """A screen over the main one."""

@@ -120,6 +120,14 @@ class ModelSearch(Vertical):
         self._list.add_options([Option(self._label(match)) for match in self._found])
         if self._found:
             self._list.highlighted = 0
+        else:
+            self.say("none of that name; enter takes a file, a tag or hf:owner/repo as typed")
+
+    def say(self, words: str) -> None:
+        """Words in the place of names, where there are none to choose from."""
+        self._found = []
+        self._list.clear_options()
+        self._list.add_option(Option(words, disabled=True))
 
     def _label(self, match: Match) -> str:
         star = f"{STAR} " if match.name in self._favourites else "  "

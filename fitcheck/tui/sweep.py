@@ -16,12 +16,15 @@ def sweep(question: Question, row: FormatPlan, points: int) -> tuple[SweepPoint,
     """Speeds from an empty cache to the longest context that fits; none where the speed is unknown."""
     if row.decode_tokens_per_s is None:
         return ()
-    longest = max(row.max_context, question.request.context or 0)
+    longest = max(row.max_context, question.request.context or 0) // question.request.batch
     depths = sorted({longest * step // (points - 1) for step in range(points)})
     rates = ((depth, _rate(question, row.format, depth)) for depth in depths)
     return tuple(SweepPoint(depth, rate) for depth, rate in rates if rate)
 
 
 def _rate(question: Question, format_name: str, depth: int) -> TokenRate | None:
-    request = replace(question.request, depth=depth, formats=(format_name,))
+    asked = question.request
+    # Sequences together must have room for what each of them holds.
+    context = max(asked.context or 0, depth * asked.batch) if asked.batch > 1 else asked.context
+    request = replace(asked, depth=depth, context=context or None, formats=(format_name,))
     return replace(question, request=request).plan().plans[0].decode_tokens_per_s
