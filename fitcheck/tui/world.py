@@ -121,11 +121,13 @@ class Finder:
 
         found = self.resolution(choices.model)
         machine = imagine(self.base(choices.machine), choices.overrides(self.card))
+        engines = self._engines_on(choices.machine)
+        engine = planner.find_engine(engines, choices.engine) if choices.engine else None
         return Question(
             found.model,
             machine,
-            replace(choices.request, formats=found.formats),
-            self._engines_on(choices.machine),
+            replace(choices.request, engine=engine, formats=found.formats),
+            engines,
             found.resolved_from,
             self.world.planner,
             found.file,
