@@ -355,7 +355,7 @@ def test_what_would_it_take(world: World) -> None:
         wish.value = ""
         await pilot.pause()
         assert not machines.rows, "an old answer to no question"
-        assert "Type how many" in screen_text(app)
+        assert "type how many" in screen_text(app)
         wish.value = "30"
         await until(pilot, lambda: len(machines.rows) == 1)
         await pilot.press("enter", "enter")
