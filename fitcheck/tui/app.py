@@ -1,6 +1,6 @@
 """FitcheckApp: holds the choices and the one Plan that every widget shows; re-plans when a choice changes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -176,6 +176,11 @@ class FitcheckApp(App[None]):
         kept = tuple(name for name in self.settings.favourites if name != model)
         added = kept if model in self.settings.favourites else (*kept, model)
         self.settings = replace(self.settings, favourites=added)
+
+    def marks_of(self, plan: Plan, row: FormatPlan) -> Sequence[Mark]:
+        """Measured speeds that the plot's prediction is about: of this machine, one sequence at a time."""
+        same = self.choices.on_machine_as_found and plan.request.batch == 1
+        return self.marks.get((plan.model.name, row.format), ()) if same else ()
 
     def measured(self, model: str, format_name: str, mark: Mark) -> None:
         """Keep a measured speed, to be drawn beside the prediction."""

@@ -82,6 +82,11 @@ class Choices:
     def changed(self, key: str) -> bool:
         return bool(getattr(self, key) != getattr(Choices(), key))
 
+    @property
+    def on_machine_as_found(self) -> bool:
+        """Whether this is the machine fitcheck runs on, with nothing changed: what can be measured."""
+        return not any(self.changed(key) for key in ("machine", *MACHINE_KEYS))
+
     def on_machine(self, name: str | None) -> "Choices":
         """On another machine as it is sold: what was changed on the last one is dropped."""
         return replace(self.without(*MACHINE_KEYS), machine=name)

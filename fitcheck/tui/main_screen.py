@@ -136,7 +136,7 @@ class MainScreen(Screen[None]):
     def _show_speed(self, plan: Plan, row: FormatPlan) -> None:
         """Asking the planner at each depth takes as long as a plan: with cards beside the interface."""
         question, plot = self.fitcheck.question, self.query_one(SpeedPlot)
-        marks = self.fitcheck.marks.get((plan.model.name, row.format), ()) if plan.request.batch == 1 else ()
+        marks = self.fitcheck.marks_of(plan, row)
 
         def take(points: Sequence[SweepPoint]) -> None:
             plot.show(row, points, plan.request, marks)

@@ -97,6 +97,8 @@ class MeasureScreen(ListDialogue[None]):
             app.ask(app.choices)
         if outcome.measured is not None:
             app.measured(*outcome.measured)
+            if not app.choices.on_machine_as_found:
+                self.notify("the plot is of a changed machine; reset it with R to see the two together")
 
     def _show_progress(self, on: bool) -> None:
         bar = self.query_one(ProgressBar)

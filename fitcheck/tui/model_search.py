@@ -119,7 +119,8 @@ class ModelSearch(Vertical):
         self._list.clear_options()
         self._list.add_options([Option(self._label(match)) for match in self._found])
         if self._found:
-            self._list.highlighted = 0
+            names = [match.name for match in self._found]
+            self._list.highlighted = names.index(self._model) if not text and self._model in names else 0
         else:
             self.say("none of that name; enter takes a file, a tag or hf:owner/repo as typed")
 

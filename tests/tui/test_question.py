@@ -19,6 +19,7 @@ from fitcheck.tui.catalogue_screen import CatalogueScreen
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.command_line import arguments
 from fitcheck.tui.compare_screen import CompareScreen
+from fitcheck.tui.plot import Mark
 from fitcheck.tui.row_table import RowTable
 from fitcheck.tui.speed_plot import SpeedPlot
 from fitcheck.tui.world import Finder, World
@@ -228,3 +229,42 @@ def test_click_takes_what_the_choices_say() -> None:
     """The comparison above would hold for nothing if unknown words were passed over."""
     with pytest.raises(click.UsageError):
         plan_command.command.make_context("plan", [*arguments(SMALL), "--no-such-option"])
+
+
+def test_the_list_opens_at_the_model_and_stars_it(world: World) -> None:
+    app = FitcheckApp(world, SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", "ctrl+s")
+        await pilot.pause()
+        assert app.settings.favourites == ("qwen3-4b",)
+        assert "★ qwen3-4b" in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.choices == SMALL
+
+    run(app, person)
+
+
+def test_what_was_measured_here_is_not_drawn_for_another_machine(world: World) -> None:
+    app = FitcheckApp(world, SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        def drawn() -> bool:
+            plot = app.screen.query_one(SpeedPlot)._plot
+            return plot is not None and bool(plot.marks)
+
+        app.measured("qwen3-4b", "Q8_0", Mark(0, 9.0))
+        await pilot.pause()
+        assert drawn()
+        app.ask(app.choices.put("bandwidth_bytes_per_s", 400e9))
+        await pilot.pause()
+        assert not drawn()
+        await pilot.press("R")
+        await pilot.pause()
+        assert drawn()
+        app.ask(app.choices.put("batch", 4))
+        await pilot.pause()
+        assert not drawn()
+
+    run(app, person, (120, 40))
