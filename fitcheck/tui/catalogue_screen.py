@@ -19,7 +19,7 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.ranking import RankedModel
 from fitcheck.sources.matching import matches, said_of
-from fitcheck.tui.base_screen import REPAINT_S, BaseScreen
+from fitcheck.tui.base_screen import REPAINT_S, BaseScreen, is_open
 from fitcheck.tui.format_table import FITS
 from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, headed
@@ -110,7 +110,7 @@ class CatalogueScreen(BaseScreen):
 
     def _grow(self, ranked: list[RankedModel], refused: int, done: bool) -> None:
         self._ranked, self._refused, self._done = ranked, refused, done
-        if self.is_attached:
+        if is_open(self):
             self._show()
 
     def _show(self) -> None:

@@ -12,7 +12,7 @@ from textual.widgets import Footer, Static
 from fitcheck.errors import FitcheckError
 from fitcheck.render.cells import UNKNOWN, longest, speed_text
 from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
-from fitcheck.tui.base_screen import BaseScreen
+from fitcheck.tui.base_screen import BaseScreen, is_open
 from fitcheck.tui.format_table import FITS
 from fitcheck.tui.latest import Latest
 from fitcheck.tui.machine_picker import MachinePicker
@@ -99,6 +99,8 @@ class CompareScreen(BaseScreen):
             self._plan(beside)
 
     def _put(self, name: str, answer: Plan | FitcheckError) -> None:
+        if not is_open(self):
+            return
         if isinstance(answer, Plan):
             self._other = answer
             self.fitcheck.remember(beside=name)

@@ -17,7 +17,7 @@ from fitcheck.planner import DEFAULT_CONTEXT, context_for
 from fitcheck.render.cells import UNKNOWN, speed_text
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
-from fitcheck.tui.base_screen import REPAINT_S, BaseScreen
+from fitcheck.tui.base_screen import REPAINT_S, BaseScreen, is_open
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GB, GIB, parse_tokens, tokens
@@ -152,7 +152,7 @@ class NeedsScreen(BaseScreen):
         self.app.call_from_thread(self._show_machines, self._ask(question, wish), found, _counted(len(found)))
 
     def _show_machines(self, answer: Needs, found: list[Candidate], words: str) -> None:
-        if self.is_attached:
+        if is_open(self):
             self._head(answer, words)
             table = self.query_one("#candidates", RowTable)
             table.empty = "" if words == _counted(0) else table.empty

@@ -1,5 +1,6 @@
 """What is asked: each field reaches the plan, and the command line that is copied gives the same one."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,22 @@ def test_what_was_measured_here_is_not_drawn_for_another_machine(world: World) -
         assert not drawn()
 
     run(app, person, (120, 40))
+
+
+def test_an_answer_to_a_screen_that_is_being_left_is_dropped(world: World) -> None:
+    """The worker is still at a model while the screen's widgets go, one after the other."""
+    app = FitcheckApp(replace(world, model_names=("qwen3-8b",)), SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        app.push_screen(CatalogueScreen())
+        await until(pilot, lambda: isinstance(app.screen, CatalogueScreen) and app.screen._done)
+        screen = app.screen
+        assert isinstance(screen, CatalogueScreen)
+        ranked = screen._ranked
+        screen.dismiss(None)
+        while screen.is_attached:
+            screen._grow(ranked, 0, True)
+            await asyncio.sleep(0)
+        assert app.is_running
+
+    run(app, person)
