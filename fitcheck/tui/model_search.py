@@ -15,7 +15,7 @@ from fitcheck.schema.plan import ModelSummary
 from fitcheck.sources.matching import Match, matches
 
 STAR = "★"
-_MOST = 200  # options; nobody reads on
+_MOST = 500  # options: the whole catalogue, and an end to it
 
 
 class SearchBox(Input):
@@ -77,6 +77,7 @@ class ModelSearch(Vertical):
 
     def on_mount(self) -> None:
         self._box.cursor_blink = False
+        self._list.border_subtitle = "enter takes it, ctrl+s stars it"
         self._list.display = False
         self._list.can_focus = False
 
