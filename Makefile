@@ -13,7 +13,7 @@ run: $(VENV)/run.stamp
 	@$(BIN)/fitcheck $(ARGS) || test $$? -eq 1  # "does not fit" is an answer, not a failed make
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(TEST)
+	$(BIN)/python -m pytest -n auto $(TEST)
 
 peer: $(VENV)/peer.stamp
 	$(BIN)/python -m pytest -m peer $(TEST)

@@ -32,6 +32,8 @@ DEFAULT_BUDGET_S = 8.0
 # else the machine does while it is tested.
 MARGIN_BYTES = 256 * MIB
 
+RATES_SHARE = 0.1  # of the progress bar: each kernel from the cache, before the weights are filled
+
 
 def verify(
     model: Model,
@@ -60,10 +62,11 @@ def verify(
     threads = request.threads or machine.threads or 1
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
     surroundings = environment(machine, own.pages)
-    here = replace(machine, overrides=(), kernel_rates=_rates(whole))
+    tell = progress or (lambda share: None)
+    here = replace(machine, overrides=(), kernel_rates=_rates(whole, tell))
     meter = find_meter()
     found = None if isinstance(meter, NoMeter) else meter
-    run = run_decode(shape, threads, request.depth, budget_s, progress=progress, meter=found)
+    run = run_decode(shape, threads, request.depth, budget_s, progress=_after_rates(tell), meter=found)
     asked = replace(request, threads=threads, context=context)
     return _Outcome(model, name, asked, whole, shape, here, own, run).verification(surroundings, meter)
 
@@ -183,13 +186,19 @@ def _free_bytes(machine: Machine) -> int:
     return max(0, min(known) - MARGIN_BYTES)
 
 
-def _rates(shape: DecodeShape) -> tuple[KernelRate, ...]:
+def _after_rates(tell: Progress) -> Progress:
+    return lambda share: tell(RATES_SHARE + (1 - RATES_SHARE) * share)
+
+
+def _rates(shape: DecodeShape, tell: Progress) -> tuple[KernelRate, ...]:
     """What one core does of each type from its cache, in rows as long as the model's, measured now.
 
     Short rows are slower: every row ends in a sum over the vector's lanes.
     """
     work: dict[str, list[tuple[int, float]]] = {}
-    for (name, cols), weights in weights_by_width(shape).items():
+    widths = weights_by_width(shape)
+    for done, ((name, cols), weights) in enumerate(widths.items()):
+        tell(RATES_SHARE * done / len(widths))
         work.setdefault(name, []).append((weights, weights / cached_rate(name, cols)))
     return tuple(
         KernelRate(name, kernel_isa(name), sum(w for w, _ in parts) / sum(s for _, s in parts), "measured")

@@ -11,9 +11,10 @@ settings.load_profile("fitcheck")
 
 
 @pytest.fixture(autouse=True)
-def no_calibration_of_ours(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was learned on the machine of a developer must not move a test's figures."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+def nothing_of_ours(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned or measured on a developer's machine must not move a test's figures."""
+    for kind in ("data", "cache", "config"):
+        monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", str(tmp_path_factory.getbasetemp() / kind))
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """FitcheckApp: holds the choices and the one Plan that every widget shows; re-plans when a choice changes."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
+from textual.screen import Screen as BaseTextualScreen
 
 from fitcheck.errors import FitcheckError
 from fitcheck.schema.plan import FormatPlan, Plan
@@ -79,6 +81,11 @@ class FitcheckApp(App[None]):
         """Plain text whatever is in it: paths and names may hold brackets."""
         super().notify(message, markup=False, **how)
 
+    def get_system_commands(self, screen: BaseTextualScreen[Any]) -> Iterable[SystemCommand]:
+        from fitcheck.tui.palette import commands  # noqa: PLC0415 (when first wanted)
+
+        return commands(self, screen, super().get_system_commands(screen))
+
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._keys.put(event)
@@ -110,10 +117,10 @@ class FitcheckApp(App[None]):
             return False
         self.choices, self.asked = choices, question
         if question.slow and not wait:
-            self._planning.ask(lambda: _plan(question), lambda answer: self._take(choices, question, answer))
+            self._planning.ask(question.answer, lambda answer: self._take(choices, question, answer))
             return True
         self._planning.drop()
-        return self._take(choices, question, _plan(question))
+        return self._take(choices, question, question.answer())
 
     def _take(self, choices: Choices, question: Question, answer: Plan | FitcheckError) -> bool:
         """An answer has come: show it, or go back to the last one and say why."""
@@ -169,6 +176,11 @@ class FitcheckApp(App[None]):
         kept = tuple(name for name in self.settings.favourites if name != model)
         added = kept if model in self.settings.favourites else (*kept, model)
         self.settings = replace(self.settings, favourites=added)
+
+    def marks_of(self, plan: Plan, row: FormatPlan) -> Sequence[Mark]:
+        """Measured speeds that the plot's prediction is about: of this machine, one sequence at a time."""
+        same = self.choices.on_machine_as_found and plan.request.batch == 1
+        return self.marks.get((plan.model.name, row.format), ()) if same else ()
 
     def measured(self, model: str, format_name: str, mark: Mark) -> None:
         """Keep a measured speed, to be drawn beside the prediction."""
@@ -266,14 +278,6 @@ class FitcheckApp(App[None]):
         settings = replace(self.settings, choices=self.choices, theme=self.theme)
         if notice := save_settings(settings, self.world.config_directory):
             self.log.warning(notice)
-
-
-def _plan(question: Question) -> Plan | FitcheckError:
-    """The answer, or why there is none."""
-    try:
-        return question.plan()
-    except FitcheckError as error:
-        return error
 
 
 def _at(size: int, breakpoints: list[tuple[int, str]]) -> str:

@@ -1,6 +1,6 @@
 """What every screen shares: the app as what it is, and a way back."""
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from fitcheck.tui.app import FitcheckApp
 
 Result = TypeVar("Result")
+
+REPAINT_S = 0.15  # how often a table grows while a worker fills it
+
+
+def is_open(screen: Screen[Any]) -> bool:
+    """Whether it is still on the stack: a worker's answer may come while it is being taken apart."""
+    return screen in screen.app.screen_stack
 
 
 class BaseScreen(Screen[None]):

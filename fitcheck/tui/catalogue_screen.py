@@ -19,14 +19,12 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.ranking import RankedModel
 from fitcheck.sources.matching import matches, said_of
-from fitcheck.tui.base_screen import BaseScreen
+from fitcheck.tui.base_screen import REPAINT_S, BaseScreen, is_open
 from fitcheck.tui.format_table import FITS
 from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, headed
 from fitcheck.tui.world import Finder, Question
 from fitcheck.units import GIB, gb_per_s, gib, tokens
-
-_REPAINT_S = 0.15  # how often the table grows while models are planned
 
 COLUMNS = (
     Column("name", "model", 26, right=False, most=36),
@@ -95,7 +93,7 @@ class CatalogueScreen(BaseScreen):
                 ranked.append(ranked_model(answer))
             else:
                 refused += 1
-            if monotonic() - shown_at > _REPAINT_S:
+            if monotonic() - shown_at > REPAINT_S:
                 self.app.call_from_thread(self._grow, list(ranked), refused, False)
                 shown_at = monotonic()
         self.app.call_from_thread(self._grow, ranked, refused, True)
@@ -112,7 +110,7 @@ class CatalogueScreen(BaseScreen):
 
     def _grow(self, ranked: list[RankedModel], refused: int, done: bool) -> None:
         self._ranked, self._refused, self._done = ranked, refused, done
-        if self.is_attached:
+        if is_open(self):
             self._show()
 
     def _show(self) -> None:

@@ -10,16 +10,18 @@ from fitcheck.sources.overrides import Bus, Overrides
 
 DEFAULT_MODEL = "8b"
 
+_PLACED = ("gpu_layers", "cpu_moe_layers")  # layers, counted for one model on one set of cards
+
 # What a new value makes forgotten. Of two ways to say the same thing the later one
 # wins; another card brings its own memory, and layers that were counted for the last.
 _FORGETS: dict[str, tuple[str, ...]] = {
     "bandwidth_bytes_per_s": ("bus",),
     "bus": ("bandwidth_bytes_per_s",),
-    "gpus": ("vram_bytes", "gpu_layers"),
-    "model": ("gpu_layers",),
+    "gpus": ("vram_bytes", *_PLACED),
+    "model": _PLACED,
 }
 # What means nothing without it: putting back a card that was only imagined.
-_NEEDS = {"gpus": ("vram_bytes", "gpu_layers"), "vram_bytes": ("gpu_layers",)}
+_NEEDS = {"gpus": ("vram_bytes", *_PLACED), "vram_bytes": _PLACED}
 
 Told = TypeVar("Told", Overrides, Request)
 
@@ -42,11 +44,15 @@ class Choices:
     vram_bytes: int | None = None
     disk_bytes_per_s: float | None = None
     gpu_layers: int | None = None
+    cpu_moe_layers: int | None = None
     prompt: int | None = None
     context: int | None = None
     kv_type: str = "f16"
     engine: str | None = None
     slots: int = 1
+    batch: int = 1
+    ubatch: int = 512
+    mmap: bool = True
     reserve_bytes: int | None = None
 
     def overrides(self, card: Callable[[str], Gpu]) -> Overrides:
@@ -76,6 +82,11 @@ class Choices:
     def changed(self, key: str) -> bool:
         return bool(getattr(self, key) != getattr(Choices(), key))
 
+    @property
+    def on_machine_as_found(self) -> bool:
+        """Whether this is the machine fitcheck runs on, with nothing changed: what can be measured."""
+        return not any(self.changed(key) for key in ("machine", *MACHINE_KEYS))
+
     def on_machine(self, name: str | None) -> "Choices":
         """On another machine as it is sold: what was changed on the last one is dropped."""
         return replace(self.without(*MACHINE_KEYS), machine=name)
@@ -85,5 +96,5 @@ def _names(what: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(what))
 
 
-MACHINE_KEYS = (*(name for name in _names(Overrides) if name in _names(Choices)), "gpu_layers")
+MACHINE_KEYS = (*(name for name in _names(Overrides) if name in _names(Choices)), *_PLACED)
 """What belongs to the machine: another machine starts without it."""

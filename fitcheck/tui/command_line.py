@@ -62,6 +62,7 @@ OPTIONS: dict[str, Callable[[Any], tuple[str, ...]]] = {
     "gpus": _cards,
     "vram_bytes": _option("--vram", _capacity),
     "gpu_layers": _option("--gpu-layers"),
+    "cpu_moe_layers": _option("--n-cpu-moe"),
     "disk_bytes_per_s": _option("--disk", _bandwidth),
     "reserve_bytes": _option("--reserve", _capacity),
     "context": _option("--context"),
@@ -69,5 +70,8 @@ OPTIONS: dict[str, Callable[[Any], tuple[str, ...]]] = {
     "kv_type": _option("--kv-type"),
     "engine": _option("--engine"),
     "slots": _option("--slots"),
+    "batch": _option("--batch"),
+    "ubatch": _option("--ubatch"),
+    "mmap": lambda _off: ("--no-mmap",),
 }
 """The words that say each choice."""

@@ -12,12 +12,13 @@ from textual.widgets import Footer, Static
 from fitcheck.errors import FitcheckError
 from fitcheck.render.cells import UNKNOWN, longest, speed_text
 from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
-from fitcheck.tui.base_screen import BaseScreen
+from fitcheck.tui.base_screen import BaseScreen, is_open
 from fitcheck.tui.format_table import FITS
+from fitcheck.tui.latest import Latest
 from fitcheck.tui.machine_picker import MachinePicker
 from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
-from fitcheck.units import GIB, gb_per_s, gib
+from fitcheck.units import GIB, gb_per_s, gib, rate
 
 COLUMNS = (
     Column("format", "format", 11, right=False, most=16),
@@ -45,6 +46,7 @@ class CompareScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._other: Plan | None = None
+        self._planning: Latest[Plan | FitcheckError] = Latest(self)
         self._only_fitting = False
 
     def compose(self) -> ComposeResult:
@@ -56,6 +58,8 @@ class CompareScreen(BaseScreen):
 
     def on_mount(self) -> None:
         self.query_one(RowTable).focus()
+        self.query_one(RowTable).empty = "planning …"
+        self.watch(self.app, "plan", self._follow, init=False)
         beside = self.fitcheck.settings.beside
         if beside is None or not self._plan(beside):
             self.action_pick()
@@ -77,19 +81,38 @@ class CompareScreen(BaseScreen):
             self.dismiss(None)
 
     def _plan(self, name: str) -> bool:
-        """Plan the same question for the other machine; the machine's own name is ``THIS`` for this one."""
+        """Ask the same of the other machine; this one's own name is ``THIS``."""
         app = self.fitcheck
         if app.question is None:
             return False
         try:
             machine = app.finder.base(name or None)
-            self._other = replace(app.question, machine=machine, request=app.question.elsewhere).plan()
         except FitcheckError as error:
-            self.notify(f"{error.message}; {error.remedy}", severity="warning")
-            return False
-        app.remember(beside=name)
-        self._show()
+            return self._refuse(error)
+        question = replace(app.question, machine=machine, request=app.question.elsewhere)
+        self._planning.ask(question.answer, lambda answer: self._put(name, answer))
         return True
+
+    def _follow(self) -> None:
+        """The left side has changed after all: its answer took its time."""
+        if (beside := self.fitcheck.settings.beside) is not None:
+            self._plan(beside)
+
+    def _put(self, name: str, answer: Plan | FitcheckError) -> None:
+        if not is_open(self):
+            return
+        if isinstance(answer, Plan):
+            self._other = answer
+            self.fitcheck.remember(beside=name)
+            self._show()
+        else:
+            self._refuse(answer)
+            if self._other is None:
+                self.action_pick()
+
+    def _refuse(self, error: FitcheckError) -> bool:
+        self.notify(f"{error.message}; {error.remedy}", severity="warning")
+        return False
 
     def _show(self) -> None:
         left, right = self.fitcheck.plan, self._other
@@ -97,11 +120,10 @@ class CompareScreen(BaseScreen):
             return
         self.query_one("#left", Static).update(_heading("left", left))
         self.query_one("#right", Static).update(_heading("right", right))
-        pairs = [
-            (a, b)
-            for a, b in zip(left.plans, right.plans, strict=True)
-            if not self._only_fitting or "yes" in (a.fits, b.fits) or "tight" in (a.fits, b.fits)
-        ]
+        there = {row.format: row for row in right.plans}
+        pairs = [(row, there[row.format]) for row in left.plans if row.format in there]
+        if self._only_fitting:
+            pairs = [(a, b) for a, b in pairs if {a.fits, b.fits} != {"no"}]
         pairs.sort(key=lambda pair: -pair[0].bits_per_weight)
         rows = [_row(a, b, a.format in (left.best, right.best)) for a, b in pairs]
         table = self.query_one(RowTable)
@@ -143,4 +165,4 @@ def _side(row: FormatPlan) -> tuple[Cell, Cell, Cell]:
 
 def _ratio(left: FormatPlan, right: FormatPlan) -> str:
     a, b = left.decode_tokens_per_s, right.decode_tokens_per_s
-    return f"{b.expected / a.expected:.2f}×" if a and b else UNKNOWN
+    return f"{rate(b.expected / a.expected)}×" if a and b else UNKNOWN

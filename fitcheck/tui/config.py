@@ -23,6 +23,7 @@ DARK, LIGHT = "textual-dark", "textual-light"
 Value = TypeVar("Value", Bus, Choices, "Settings")
 
 _LONGEST = 1 << 16  # bytes; a real one has some hundred
+_MAY_BE_NOTHING = ("gpu_layers", "cpu_moe_layers", "reserve_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,20 @@ def _settings(saved: Any) -> Settings:
 
 
 def _typed(value: Value) -> Value:
-    """The value, if each field holds its own kind of thing and no number is below nothing."""
+    """The value, if each field holds its own kind of thing and each number is one that can be meant."""
     for name, kind in get_type_hints(type(value)).items():
         found = getattr(value, name)
         words = found if isinstance(found, tuple) else ()
         if not isinstance(found, _plain(kind)) or not all(isinstance(word, str) for word in words):
             raise TypeError(f"{name} is {type(found).__name__}")
-        if isinstance(found, int | float) and not found >= 0:
+        if isinstance(found, int | float) and not isinstance(found, bool) and not _meant(name, found):
             raise ValueError(f"{name} is {found}")
     return value
+
+
+def _meant(name: str, number: float) -> bool:
+    """More than nothing, or nothing where that says something."""
+    return number > 0 or (number == 0 and name in _MAY_BE_NOTHING)
 
 
 def _plain(kind: Any) -> tuple[type, ...]:

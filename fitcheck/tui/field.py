@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fitcheck.errors import BadInput
 from fitcheck.schema.plan import Plan
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.world import Question
@@ -36,6 +37,7 @@ class Field:
     parse: Callable[[str], Any] | None = None
     hint: str = ""
     opens: str = ""  # the screen's action that chooses a value: on Enter, and where a step leads to None
+    when: Callable[[Shown], bool] = lambda shown: True  # whether there is anything to turn
 
 
 def along(ladder: Sequence[Any], value: Any, direction: int) -> Any:
@@ -50,6 +52,17 @@ def along(ladder: Sequence[Any], value: Any, direction: int) -> Any:
 def around(ring: Sequence[Any], value: Any, direction: int) -> Any:
     """The next value of a ring; a stranger leads to the first."""
     return ring[(ring.index(value) + direction) % len(ring)] if value in ring else ring[0]
+
+
+def count(things: str, most: int) -> Callable[[str], int]:
+    """A parser of whole numbers from 1 to ``most``."""
+
+    def parse(text: str) -> int:
+        if not text.strip().isdecimal() or not 1 <= int(text) <= most:
+            raise BadInput(f"{text[:40]!r} is no number of {things}", f"write a number from 1 to {most}")
+        return int(text)
+
+    return parse
 
 
 def over(value: float | None, unit: float) -> float | None:

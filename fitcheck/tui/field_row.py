@@ -83,6 +83,8 @@ class FieldRow(Widget, can_focus=True):
     def show(self, shown: Shown, chosen: Any, changed: bool) -> None:
         """Show the value as the plan has it; ``chosen`` is the choice itself, for Escape to restore."""
         self._chosen = chosen
+        if self.display != (there := self.field.when(shown)):
+            self.display = there
         text = self.field.show(shown)
         if (text, changed) == (self._text, self.has_class("-changed")):
             return  # most values stay as they are: a key must not repaint them all

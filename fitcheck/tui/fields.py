@@ -1,14 +1,12 @@
-"""The fields a person can turn: what each shows, which steps it takes, and what may be typed."""
+"""The fields of the machine: what each shows, which steps it takes, and what may be typed."""
 
-from fitcheck.errors import BadInput
-from fitcheck.footprint.kv_cache import KV_TYPES
-from fitcheck.planner import context_for
 from fitcheck.schema.machine import Machine
 from fitcheck.sources.overrides import Bus, parse_bus
 from fitcheck.speed.disk import disk_of
-from fitcheck.tui.field import Field, Shown, along, around, over
+from fitcheck.tui.field import Field, Shown, along, around, count, over
 from fitcheck.tui.gpu_fields import GPU_FIELDS
-from fitcheck.units import GB, GIB, gb_per_s, gib, parse_bandwidth, parse_capacity, parse_tokens, tokens
+from fitcheck.tui.request_fields import LOAD_FIELDS
+from fitcheck.units import GB, GIB, gb_per_s, gib, parse_bandwidth, parse_capacity
 
 UNKNOWN = "unknown"
 
@@ -23,11 +21,8 @@ _GB_PER_S = (
 )  # fmt: skip
 _MT_PER_S = (1600, 2133, 2666, 3200, 3600, 4000, 4800, 5200, 5600, 6000, 6400, 7200, 8000, 8533, 9600)
 _THREADS = (1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)
-_SLOTS = (1, 2, 4, 8, 16, 32, 64)
-_PROMPT = tuple(1 << power for power in range(5, 21))
-_CONTEXT = tuple(1 << power for power in range(9, 21))
 _SIMD = (("neon",), ("neon", "dotprod"), ("avx2",), ("avx2", "avx512bw"))
-_DEFAULT_CHANNELS = 2
+_DEFAULT_CHANNELS, _MOST_THREADS = 2, 4096
 
 
 def _show_ram(shown: Shown) -> str:
@@ -71,51 +66,10 @@ def _simd_step(shown: Shown, direction: int) -> tuple[str, ...]:
     return around([way for way in _SIMD if ("neon" in way) == arm], shown.question.machine.simd, direction)  # type: ignore[no-any-return]
 
 
-def _parse_context(text: str) -> int | None:
-    return parse_tokens(text) if text.strip() else None
-
-
-def _context(shown: Shown) -> int:
-    """The context asked for; beyond what the model knows, the planner says so."""
-    asked = shown.question.request.context
-    return asked or context_for(shown.question.model, shown.question.request)
-
-
-def _context_step(shown: Shown, direction: int) -> int:
-    """Powers of two up to what the model knows."""
-    longest = shown.plan.model.context_max or _CONTEXT[-1]
-    ladder = sorted({*(rung for rung in _CONTEXT if rung < longest), longest})
-    return int(along(ladder, _context(shown), direction))
-
-
-def _show_prompt(shown: Shown) -> str:
-    asked = shown.question.request.prompt
-    return tokens(asked) if asked else f"{tokens(_context(shown))}, the context"
-
-
-def _prompt_step(shown: Shown, direction: int) -> int | None:
-    """Powers of two; at the whole context it is left to that."""
-    most = _context(shown)
-    ladder = [*(rung for rung in _PROMPT if rung < most), most]
-    rung = int(along(ladder, shown.question.request.prompt or most, direction))
-    return rung if rung < most else None
-
-
 def _show_disk(shown: Shown) -> str:
     disk = disk_of(shown.question.machine.storage)
     given = "as given" if "disk" in shown.question.machine.overrides else disk.basis
     return f"{gb_per_s(disk.bytes_per_s)} ({given})"
-
-
-def _parse_count(text: str) -> int:
-    if not text.strip().isdigit() or not 1 <= int(text) <= 4096:
-        raise BadInput(f"{text[:40]!r} is no count", "write a number from 1 to 4096")
-    return int(text)
-
-
-def _engine_step(shown: Shown, direction: int) -> str | None:
-    ring = [None, *sorted({engine.name for engine in shown.question.engines})]
-    return around(ring, shown.question.request.engine, direction)  # type: ignore[no-any-return]
 
 
 def _show_bus(shown: Shown) -> str:
@@ -144,7 +98,7 @@ MACHINE_FIELDS = (
     Field(
         "threads", "threads", _show_threads,
         lambda shown, way: along(_THREADS, shown.question.machine.threads, way),
-        _parse_count, "threads that decode",
+        count("threads", _MOST_THREADS), "threads that decode",
     ),
     Field("simd", "SIMD", _show_simd, _simd_step),
     *GPU_FIELDS,
@@ -155,25 +109,5 @@ MACHINE_FIELDS = (
         ),
         parse_bandwidth, "GB/s files are read at",
     ),
-    Field(
-        "prompt", "prompt", _show_prompt, _prompt_step, _parse_context, "tokens before the first answer"
-    ),
-)  # fmt: skip
-
-
-REQUEST_FIELDS = (
-    Field(
-        "context", "context", lambda shown: tokens(_context(shown)), _context_step,
-        _parse_context, "tokens: 4096, 32k",
-    ),
-    Field(
-        "kv_type", "cache", lambda shown: shown.question.request.kv_type,
-        lambda shown, way: around(KV_TYPES, shown.question.request.kv_type, way),
-    ),
-    Field("engine", "engine", lambda shown: shown.question.request.engine or "any", _engine_step),
-    Field(
-        "slots", "slots", lambda shown: str(shown.question.request.slots),
-        lambda shown, way: along(_SLOTS, shown.question.request.slots, way),
-        _parse_count, "sequences at once",
-    ),
+    *LOAD_FIELDS,
 )  # fmt: skip

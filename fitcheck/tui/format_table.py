@@ -54,7 +54,8 @@ class FormatTable(RowTable):
         self.show([_row(row, row.format == plan.best, columns) for row in rows], selected)
         hidden = len(plan.plans) - len(rows)
         count = "1 format" if len(rows) == 1 else f"{len(rows)} formats"
-        self.border_title = f"{count}{f', {hidden} that do not fit hidden' if hidden else ''}"
+        together = f", tokens/s of {plan.request.batch} sequences together" if plan.request.batch > 1 else ""
+        self.border_title = f"{count}{f', {hidden} that do not fit hidden' if hidden else ''}{together}"
 
 
 def ordered(plans: Sequence[FormatPlan], sort: str, only_fitting: bool) -> list[FormatPlan]:

@@ -3,6 +3,8 @@
 from collections import Counter
 
 from fitcheck.errors import BadInput
+from fitcheck.schema.model import Experts
+from fitcheck.schema.plan import Placement
 from fitcheck.tui.field import Field, Shown, along, over
 from fitcheck.tui.memory_parts import device_label
 from fitcheck.units import GIB, gib, parse_capacity
@@ -43,24 +45,57 @@ def _show_vram(shown: Shown) -> str:
     return " + ".join(gib(size, 0 if size % GIB == 0 else 1) for size in sizes) + each if sizes else "none"
 
 
+def _chosen(shown: Shown) -> Placement | None:
+    """Where the planner put the layers of the best format."""
+    rows = shown.plan.plans
+    return next((row for row in rows if row.format == shown.plan.best), rows[0]).placement
+
+
 def _show_layers(shown: Shown) -> str:
-    asked = shown.question.request.gpu_layers
-    return "auto" if asked is None else f"{asked} on the GPU"
+    asked, chosen = shown.question.request.gpu_layers, _chosen(shown)
+    if asked is not None:
+        return f"{asked} on the GPU"
+    return f"auto: {chosen.gpu_layers} of {chosen.layers_total}" if chosen else "auto"
 
 
 def _layers_step(shown: Shown, direction: int) -> int:
     """From what is asked, else from what the planner chose for the best format."""
-    rows = shown.plan.plans
-    row = next((row for row in rows if row.format == shown.plan.best), rows[0])
-    chosen, most = (row.placement.gpu_layers, row.placement.layers_total) if row.placement else (0, 1)
-    asked = shown.question.request.gpu_layers
+    asked, place = shown.question.request.gpu_layers, _chosen(shown)
+    chosen, most = (place.gpu_layers, place.layers_total) if place else (0, 1)
     return max(0, min((chosen if asked is None else asked) + direction, most))
+
+
+def _show_experts(shown: Shown) -> str:
+    asked, chosen = shown.question.request.cpu_moe_layers, _chosen(shown)
+    if asked is not None:
+        return f"{asked} in RAM"
+    return f"auto: {chosen.cpu_moe_layers} in RAM" if chosen else "auto"
+
+
+def _experts_step(shown: Shown, direction: int) -> int:
+    """Layers whose experts stay in RAM: as with the layers, but the output has none."""
+    asked, place = shown.question.request.cpu_moe_layers, _chosen(shown)
+    chosen, most = (place.cpu_moe_layers, place.layers_total - 1) if place else (0, 0)
+    return max(0, min((chosen if asked is None else asked) + direction, most))
+
+
+def _shared(shown: Shown) -> bool:
+    """Whether cards stand beside RAM of their own."""
+    machine = shown.question.machine
+    return bool(machine.gpus) and not machine.unified_memory
+
+
+def _mixture(shown: Shown) -> bool:
+    """Whether there are experts that could stay in RAM."""
+    return _shared(shown) and any(
+        isinstance(ffn, Experts) for layer in shown.question.model.layers for ffn in layer.ffns
+    )
 
 
 def _parse_layers(text: str) -> int | None:
     if text.strip().lower() == "auto":
         return None
-    if not text.strip().isdigit() or len(text) > _DIGITS:
+    if not text.strip().isdecimal() or len(text) > _DIGITS:
         raise BadInput(f"{text[:40]!r} is no number of layers", "write a number, or auto")
     return int(text)
 
@@ -73,6 +108,11 @@ GPU_FIELDS = (
         parse_capacity, "GiB of each card",
     ),
     Field(
-        "gpu_layers", "layers", _show_layers, _layers_step, _parse_layers, "on GPUs: a number, or auto"
+        "gpu_layers", "layers", _show_layers, _layers_step, _parse_layers,
+        "on GPUs: a number, or auto", when=_shared,
+    ),
+    Field(
+        "cpu_moe_layers", "experts", _show_experts, _experts_step, _parse_layers,
+        "layers whose experts stay in RAM", when=_mixture,
     ),
 )  # fmt: skip

@@ -23,6 +23,7 @@ _KEYS = (
     ("enter, a digit", "type a value; escape puts the old one back"),
     ("r  R", "reset the field; reset the whole machine"),
     ("GPU: enter  ← →", "pick a card; one fewer or one more of it"),
+    ("layers, experts", "a number or auto; where a card is there"),
     ("[ ]", "half or twice the context, from anywhere"),
     ("In a table", ""),
     ("↑ ↓  j k  g G", "move; first and last"),

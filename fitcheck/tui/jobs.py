@@ -98,7 +98,8 @@ def _bench(here: Machine, tell: Progress) -> Outcome:
     lines = [
         (
             f"{k.format} {k.isa}",
-            f"{gb_per_s(k.bytes_per_s)}, {k.share_of_read_bandwidth:.0%} of the read bandwidth",
+            f"{gb_per_s(k.bytes_per_s)}, {k.share_of_read_bandwidth:.0%} of the read bandwidth"
+            f"{'' if k.stable else ', unstable'}",
         )
         for k in done.benchmark.kernels
     ]
@@ -119,6 +120,7 @@ def _verify(question: Question, format_name: str, here: Machine, tell: Progress)
         ("plain reads beside it", gb_per_s(seen.read_bandwidth_bytes_per_s)),
         ("resident", gib(seen.resident_bytes)),
         *(("note", note) for note in seen.notes),
+        *((("unstable", seen.unstable_why),) if seen.unstable_why else ()),
     )
     mark = Mark(seen.depth, seen.measured_tokens_per_s)
     return Outcome(lines, measured=Measured(seen.model, seen.format, mark))

@@ -14,6 +14,7 @@ from textual.widgets import Footer
 from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.tui.choices import MACHINE_KEYS
 from fitcheck.tui.field_row import FieldRow
+from fitcheck.tui.fields import MACHINE_FIELDS
 from fitcheck.tui.format_facts import FormatFacts
 from fitcheck.tui.format_table import SORTS, FormatTable
 from fitcheck.tui.latest import Latest
@@ -37,16 +38,18 @@ class MainScreen(Screen[None]):
 
     AUTO_FOCUS = "#formats"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "go('#model')", "model", key_display="/"),
-        Binding("m", "go('#field-ram_bytes')", "machine"),
-        Binding("w", "app.push('catalogue')", "runs here"),
-        Binding("c", "app.push('compare')", "compare"),
-        Binding("n", "app.push('needs')", "needs"),
-        Binding("v", "app.push('measure')", "measure"),
-        Binding("x", "app.export", "export"),
-        Binding("y", "app.copy", "copy command", show=False),
-        Binding("Y", "app.copy_flags", "copy the engine's flags", show=False),
-        Binding("M", "pick_machine", "another machine", show=False),
+        Binding("slash", "go('#model')", "model", key_display="/", tooltip="search a model, or open a file"),
+        Binding("m", "go('#field-ram_bytes')", "machine", tooltip="turn the machine's fields"),
+        Binding(
+            "w", "app.push('catalogue')", "runs here", tooltip="every model of the catalogue on this machine"
+        ),
+        Binding("c", "app.push('compare')", "compare", tooltip="this machine beside another"),
+        Binding("n", "app.push('needs')", "needs", tooltip="what a wished speed would take"),
+        Binding("v", "app.push('measure')", "measure", tooltip="probe, bench and verify on this machine"),
+        Binding("x", "app.export", "export", tooltip="write JSON, Markdown or a picture"),
+        Binding("y", "app.copy", "copy command", show=False, tooltip="the command line of this plan"),
+        Binding("Y", "app.copy_flags", "copy flags", show=False, tooltip="what to tell the engine"),
+        Binding("M", "pick_machine", "another machine", show=False, tooltip="pick one of the catalogue"),
         Binding("f", "go('#formats')", "formats", show=False),
         Binding(
             "left_square_bracket", "turn('context', -1)", "half the context", show=False, key_display="["
@@ -54,10 +57,16 @@ class MainScreen(Screen[None]):
         Binding(
             "right_square_bracket", "turn('context', 1)", "twice the context", show=False, key_display="]"
         ),
-        Binding("s", "sort", "sort", show=False),
-        Binding("o", "only_fitting", "only what fits", show=False),
-        Binding("e", "explain('')", "explain", show=False),
-        Binding("R", "reset", "reset the machine", show=False),
+        Binding("s", "sort", "sort", show=False, tooltip="by the next column"),
+        Binding("o", "only_fitting", "only what fits", show=False, tooltip="or all formats again"),
+        Binding(
+            "e",
+            "explain('')",
+            "explain",
+            show=False,
+            tooltip="the bytes of the selected format, line by line",
+        ),
+        Binding("R", "reset", "reset", show=False, tooltip="the machine as it was found, or as it is sold"),
         Binding("escape", "go('#formats')", "formats", show=False),
     ]
 
@@ -127,10 +136,10 @@ class MainScreen(Screen[None]):
     def _show_speed(self, plan: Plan, row: FormatPlan) -> None:
         """Asking the planner at each depth takes as long as a plan: with cards beside the interface."""
         question, plot = self.fitcheck.question, self.query_one(SpeedPlot)
-        marks = self.fitcheck.marks.get((plan.model.name, row.format), ())
+        marks = self.fitcheck.marks_of(plan, row)
 
         def take(points: Sequence[SweepPoint]) -> None:
-            plot.show(row, points, plan.request.context or 0, marks)
+            plot.show(row, points, plan.request, marks)
 
         if question is not None and plot.display and question.slow:
             self._sweeping.ask(lambda: sweep(question, row, SWEEP_POINTS), take)
@@ -161,13 +170,14 @@ class MainScreen(Screen[None]):
         if self.fitcheck.choose_model(message.text):
             self.query_one(FormatTable).focus()
         else:
-            self.notify(self.fitcheck.problem, severity="warning")
+            self.query_one(ModelSearch).say(self.fitcheck.problem)
 
     def on_model_search_starred(self, message: ModelSearch.Starred) -> None:
         self.fitcheck.toggle_favourite(message.text)
         self._know_models()
 
     def on_model_search_left(self) -> None:
+        self.fitcheck.problem = ""  # of a name that is no longer asked for
         self.query_one(FormatTable).focus()
 
     def on_machine_name_clicked(self, _message: MachineName.Clicked) -> None:
@@ -199,7 +209,8 @@ class MainScreen(Screen[None]):
 
     def action_reset(self) -> None:
         """The machine as it was found, or as it is sold."""
-        self.fitcheck.ask(self.fitcheck.choices.without(*MACHINE_KEYS))
+        turned = (field.key for field in MACHINE_FIELDS)
+        self.fitcheck.ask(self.fitcheck.choices.without(*turned, *MACHINE_KEYS))
 
     def action_pick_machine(self) -> None:
         from fitcheck.tui.machine_picker import THIS, MachinePicker  # noqa: PLC0415 (when first wanted)

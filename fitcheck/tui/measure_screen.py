@@ -12,7 +12,7 @@ from textual.widgets import OptionList, ProgressBar, Static
 from textual.widgets.option_list import Option
 
 from fitcheck.errors import FitcheckError
-from fitcheck.tui.base_screen import ListDialogue
+from fitcheck.tui.base_screen import ListDialogue, is_open
 from fitcheck.tui.jobs import Cancel, Cancelled, Job, Outcome
 
 _WIDTH = 28
@@ -78,14 +78,14 @@ class MeasureScreen(ListDialogue[None]):
             self.app.call_from_thread(self._end, _lines(outcome), outcome)
 
     def _tell(self, share: float) -> None:
-        if self.is_attached:
+        if is_open(self):
             self.query_one(ProgressBar).progress = share
 
     def _end(self, words: Content, outcome: Outcome | None) -> None:
         self._cancel = None
         if outcome is not None:
             self._keep(outcome)
-        if self.is_attached:
+        if is_open(self):
             self._show_progress(False)
             self._say(words)
 
@@ -97,6 +97,8 @@ class MeasureScreen(ListDialogue[None]):
             app.ask(app.choices)
         if outcome.measured is not None:
             app.measured(*outcome.measured)
+            if not app.choices.on_machine_as_found:
+                self.notify("the plot is of a changed machine; reset it with R to see the two together")
 
     def _show_progress(self, on: bool) -> None:
         bar = self.query_one(ProgressBar)

@@ -13,7 +13,7 @@ from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.tui.memory_parts import Bar, bars_of, device_label, total_of
 from fitcheck.units import GIB, gib
 
-_MOST_LABEL = 14  # columns for the name of a device beside its bar
+_MOST_LABEL = 18  # columns for the name of a device beside its bar
 
 
 class MemoryBar(Widget, can_focus=True):

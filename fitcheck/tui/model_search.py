@@ -15,7 +15,7 @@ from fitcheck.schema.plan import ModelSummary
 from fitcheck.sources.matching import Match, matches
 
 STAR = "★"
-_MOST = 200  # options; nobody reads on
+_MOST = 500  # options: the whole catalogue, and an end to it
 
 
 class SearchBox(Input):
@@ -77,6 +77,7 @@ class ModelSearch(Vertical):
 
     def on_mount(self) -> None:
         self._box.cursor_blink = False
+        self._list.border_subtitle = "enter takes it, ctrl+s stars it"
         self._list.display = False
         self._list.can_focus = False
 
@@ -119,7 +120,16 @@ class ModelSearch(Vertical):
         self._list.clear_options()
         self._list.add_options([Option(self._label(match)) for match in self._found])
         if self._found:
-            self._list.highlighted = 0
+            names = [match.name for match in self._found]
+            self._list.highlighted = names.index(self._model) if not text and self._model in names else 0
+        else:
+            self.say("none of that name; enter takes a file, a tag or hf:owner/repo as typed")
+
+    def say(self, words: str) -> None:
+        """Words in the place of names, where there are none to choose from."""
+        self._found = []
+        self._list.clear_options()
+        self._list.add_option(Option(words, disabled=True))
 
     def _label(self, match: Match) -> str:
         star = f"{STAR} " if match.name in self._favourites else "  "

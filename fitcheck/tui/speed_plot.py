@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from fitcheck.schema.plan import FormatPlan
+from fitcheck.schema.request import Request
 from fitcheck.tui.plot import Kind, Mark, Plot, Point
 from fitcheck.tui.sweep import SweepPoint
 from fitcheck.units import rate, tokens
@@ -29,11 +30,15 @@ class SpeedPlot(Widget):
         self._plot: Plot | None = None
         self._why = ""
 
-    def show(self, row: FormatPlan, points: Sequence[SweepPoint], asked: int, marks: Sequence[Mark]) -> None:
+    def show(
+        self, row: FormatPlan, points: Sequence[SweepPoint], request: Request, marks: Sequence[Mark]
+    ) -> None:
+        """``request`` with its context, of which sequences that decode together have a share each."""
+        asked = (request.context or 0) // request.batch
         curve = [Point(p.depth, p.rate.low, p.rate.expected, p.rate.high) for p in points]
         self._plot = Plot(curve, asked, marks) if len(curve) > 1 else None
         self._why = _unknown(row)
-        self.border_title = "tokens/s by tokens in the cache"
+        self.border_title = _title(request.batch)
         self.border_subtitle = _subtitle(row, asked, marks)
         self.refresh()
 
@@ -47,6 +52,12 @@ class SpeedPlot(Widget):
         return Content("\n").join(
             Content.assemble(*((run.text, _STYLES[run.kind]) for run in line)) for line in lines
         )
+
+
+def _title(batch: int) -> str:
+    if batch == 1:
+        return "tokens/s by tokens in the cache"
+    return f"tokens/s of {batch} sequences by tokens in the cache of each"
 
 
 def _unknown(row: FormatPlan) -> str:

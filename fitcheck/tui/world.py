@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitcheck import planner, requirements
-from fitcheck.errors import BadInput
+from fitcheck.errors import BadInput, FitcheckError
 from fitcheck.ranking import Planner
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
@@ -41,12 +41,19 @@ class Question:
     @property
     def elsewhere(self) -> Request:
         """What to ask of another model or machine: layers are counted for this one."""
-        return replace(self.request, gpu_layers=None)
+        return replace(self.request, gpu_layers=None, cpu_moe_layers=None)
 
     @property
     def slow(self) -> bool:
         """Whether layers must be spread over cards and RAM: that takes tens of milliseconds."""
         return bool(self.machine.gpus and self.machine.ram_bytes and not self.machine.unified_memory)
+
+    def answer(self) -> Plan | FitcheckError:
+        """The plan, or why there is none."""
+        try:
+            return self.plan()
+        except FitcheckError as error:
+            return error
 
     def plan(self) -> Plan:
         return self.planner(
@@ -114,11 +121,13 @@ class Finder:
 
         found = self.resolution(choices.model)
         machine = imagine(self.base(choices.machine), choices.overrides(self.card))
+        engines = self._engines_on(choices.machine)
+        engine = planner.find_engine(engines, choices.engine) if choices.engine else None
         return Question(
             found.model,
             machine,
-            choices.request,
-            self._engines_on(choices.machine),
+            replace(choices.request, engine=engine, formats=found.formats),
+            engines,
             found.resolved_from,
             self.world.planner,
             found.file,

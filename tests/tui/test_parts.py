@@ -37,11 +37,15 @@ CHOICES = st.builds(
     vram_bytes=st.none() | st.integers(1, 1 << 18).map(lambda mib: mib << 20),
     disk_bytes_per_s=st.none() | st.integers(1, 200).map(lambda tenth: tenth * 1e8),
     gpu_layers=st.none() | st.integers(0, 200),
+    cpu_moe_layers=st.none() | st.integers(0, 200),
     prompt=st.none() | st.integers(1, 1 << 20),
     context=st.none() | st.integers(1, 1 << 20),
     kv_type=st.sampled_from(["f16", "q8_0"]),
     engine=st.none() | st.just("llama.cpp"),
     slots=st.integers(1, 256),
+    batch=st.integers(1, 256),
+    ubatch=st.integers(1, 65536),
+    mmap=st.booleans(),
     reserve_bytes=st.none() | st.just(0) | st.just(GIB),
 )
 
@@ -69,6 +73,12 @@ def test_the_command_line_means_the_same_choices(choices: Choices) -> None:
         choices.engine,
     )
     assert (read["slots"], read["reserve"]) == (choices.slots, choices.reserve_bytes)
+    assert (read["batch"], read["ubatch"], read["no_mmap"]) == (
+        choices.batch,
+        choices.ubatch,
+        not choices.mmap,
+    )
+    assert read["cpu_moe_layers"] == choices.cpu_moe_layers
     assert read["bandwidth"] == pytest.approx(choices.bandwidth_bytes_per_s)
     assert read["disk"] == pytest.approx(choices.disk_bytes_per_s)
     assert (read["vram"], read["gpu_layers"], read["prompt"]) == (
@@ -159,6 +169,9 @@ def spoilt(change: Any) -> str:
         spoilt(lambda saved: saved["choices"].update(simd=[7])),
         spoilt(lambda saved: saved["choices"].update(gpus="rtx-3090")),
         spoilt(lambda saved: saved["choices"].update(gpu_layers=-1)),
+        spoilt(lambda saved: saved["choices"].update(batch=0)),
+        spoilt(lambda saved: saved["choices"].update(ubatch=0)),
+        spoilt(lambda saved: saved["choices"].update(mmap="yes")),
         spoilt(lambda saved: saved["choices"].update(bandwidth_bytes_per_s=float("nan"))),
     ],
 )

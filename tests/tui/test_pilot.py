@@ -1,21 +1,19 @@
 """A person at the keyboard: the catalogue and the planner as they are, on a machine that stays the same."""
 
-import asyncio
 import json
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
+from typist import answered, burst, row, run, screen_text, until
 
 from fitcheck.ranking import speed
-from fitcheck.schema.plan import FormatPlan
 from fitcheck.tui.app import FitcheckApp
 from fitcheck.tui.catalogue_screen import CatalogueScreen
 from fitcheck.tui.choices import Choices
@@ -27,37 +25,7 @@ from fitcheck.tui.row_table import RowTable
 from fitcheck.tui.world import World
 from fitcheck.units import GIB
 
-Person = Callable[[Pilot[None]], Coroutine[Any, Any, None]]
 LARGE, SMALL = Choices(model="70b"), Choices(model="qwen3-4b")
-
-
-def run(app: FitcheckApp, person: Person, size: tuple[int, int] = (80, 24)) -> None:
-    """Open the app without a terminal and let the person type."""
-
-    async def session() -> None:
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            await person(pilot)
-
-    asyncio.run(session())
-
-
-def screen_text(app: FitcheckApp) -> str:
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
-
-
-def row(app: FitcheckApp, name: str) -> FormatPlan:
-    assert app.plan is not None
-    return next(row for row in app.plan.plans if row.format == name)
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if true():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never came to pass")
 
 
 def test_search_a_model_by_its_size(world: World) -> None:
@@ -387,7 +355,7 @@ def test_what_would_it_take(world: World) -> None:
         wish.value = ""
         await pilot.pause()
         assert not machines.rows, "an old answer to no question"
-        assert "Type how many" in screen_text(app)
+        assert "type how many" in screen_text(app)
         wish.value = "30"
         await until(pilot, lambda: len(machines.rows) == 1)
         await pilot.press("enter", "enter")
@@ -470,12 +438,6 @@ def test_no_size_breaks_it(world: World) -> None:
             assert app.screen.query_one("#formats").size.height >= 1
 
     run(app, person)
-
-
-async def answered(pilot: Pilot[None]) -> None:
-    """With cards the plan comes a moment after the key."""
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
 
 
 def test_add_a_card_raise_its_memory_until_all_layers_fit_and_take_it_away(world: World) -> None:
@@ -629,12 +591,6 @@ def test_a_segment_of_a_card_is_taken_apart(world: World) -> None:
         assert f"{cache.bytes:,} bytes" in screen_text(app)
 
     run(app, person, (120, 40))
-
-
-def burst(app: FitcheckApp, keys: list[str]) -> None:
-    """Keys of a single read: all are there before the first is handled."""
-    for key in keys:
-        app.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
 def test_keys_of_one_read_go_where_the_first_of_them_leads(world: World) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fitcheck.sources.binary_file import LocalFile, MemorySource
+
 TEXT, ARRAY = 8, 9
 CODES = {
     "u8": 0,
@@ -141,6 +143,30 @@ def nobody() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def unprivileged() -> Callable[[], AbstractContextManager[None]]:
     return nobody
+
+
+class BytesRead:
+    """How much is read of local files and of memory: what a header costs, on however busy a machine."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.total = self.most = self.calls = 0
+        for source in (LocalFile, MemorySource):
+            monkeypatch.setattr(source, "read", self._counted(source.read))
+
+    def _counted(self, read):
+        def counting(source, offset: int, count: int) -> bytes:
+            data = read(source, offset, count)
+            self.calls += 1
+            self.total += len(data)
+            self.most = max(self.most, len(data))
+            return data
+
+        return counting
+
+
+@pytest.fixture
+def bytes_read(monkeypatch: pytest.MonkeyPatch) -> BytesRead:
+    return BytesRead(monkeypatch)
 
 
 @pytest.fixture(scope="session")

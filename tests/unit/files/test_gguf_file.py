@@ -1,6 +1,5 @@
 """GGUF headers and tensor tables, against files written by the ``gguf`` package."""
 
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import gguf
 import numpy as np
 import pytest
 
+from fitcheck.sources.binary_file import LARGEST_READ
 from fitcheck.sources.gguf_file import parse_gguf, read_gguf
 from fitcheck.sources.gguf_header import Skipped
 from fitcheck.sources.gguf_types import DIALECTS
@@ -102,27 +102,20 @@ def test_strings_are_walked_across_windows(draft):
     assert read.tensors[0].name == "a"
 
 
-def test_a_hundred_gigabytes_cost_time_and_memory_of_the_header_alone(draft, tmp_path):
+def test_of_a_hundred_gigabytes_the_header_alone_is_read(draft, tmp_path, bytes_read):
     made = draft(metadata={"general.architecture": "llama", "t": [f"token{n}" for n in range(150_000)]})
     for layer in range(80):
         for name in ("attn_q", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
             made.add(f"blk.{layer}.{name}.weight", (16384, 16384), 8, 16384 * 16384 // 32 * 34)
     path = made.write(tmp_path / "model.gguf")
     assert path.stat().st_size > 100e9
-    fastest = min(timed(path) for _ in range(3))
-    assert fastest < 0.5  # 0.02 s on an idle machine
     tracemalloc.start()
     read = read_gguf(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
+    assert bytes_read.total <= len(made.header()) + LARGEST_READ
     assert sum(t.bytes for t in read.tensors) == 400 * 16384 * 16384 // 32 * 34
-
-
-def timed(path: Path) -> float:
-    start = time.process_time()
-    read_gguf(path)
-    return time.process_time() - start
 
 
 @pytest.mark.parametrize("version", [2, 3])

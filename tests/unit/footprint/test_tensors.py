@@ -68,17 +68,9 @@ def test_ordinals_of_experts_are_layer_numbers_after_dense_layers():
 
 
 @given(MODELS)
-def test_active_parameters_are_some_of_all(model):
+def test_active_parameters_are_some_of_all_and_in_dense_models_all(model):
+    assert layout(model) is layout(model), "kept for the model"
     assert 0 < active_parameters(model) <= parameters(model)
-
-
-@given(MODELS)
-def test_dense_models_are_wholly_active(model):
     borrowed = any(isinstance(m := layer.mixer, Attention) and not m.owns_kv for layer in model.layers)
     if not borrowed and not any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns):
         assert active_parameters(model) == parameters(model)
-
-
-@given(MODELS)
-def test_a_layout_is_kept_for_the_model(model):
-    assert layout(model) is layout(model)
