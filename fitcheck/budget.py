@@ -138,7 +138,7 @@ def _ram(machine: Machine, ram: int, request: Request) -> tuple[Pool, tuple[str,
 def _unified(machine: Machine, ram: int, request: Request) -> Budget:
     """Memory that a GPU shares, counted once: on a Mac the system caps the GPU's part."""
     whole = Pool(RAM, "ram", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)))
-    if not _is_mac(machine):
+    if not machine.is_mac:
         shared = Pool(RAM, "unified", ram, whole.reserve_bytes)
         return Budget(whole, unified=shared, maps_files=False)
     allowed, basis = _wired(machine, ram)
@@ -146,10 +146,6 @@ def _unified(machine: Machine, ram: int, request: Request) -> Budget:
         f"macOS gives the GPU {gib(allowed)} of {gib(ram)} ({basis}); sysctl iogpu.wired_limit_mb raises it"
     )
     return Budget(whole, unified=Pool(RAM, "unified", ram, _reserve(request, ram - allowed)), notes=(note,))
-
-
-def _is_mac(machine: Machine) -> bool:
-    return (machine.cpu or machine.name).lower().startswith("apple")
 
 
 def _wired(machine: Machine, ram: int) -> tuple[int, str]:

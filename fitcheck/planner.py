@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fitcheck.budget import Budget, budget_of
 from fitcheck.errors import BadInput, UnknownName
-from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.mixes import FORMATS, formats_on
 from fitcheck.footprint.quality import loss
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
@@ -57,7 +57,7 @@ def plan(
     budget = budget_of(machine, request)
     _check_layers(model, request, budget)
     judge = Judge(model, machine, request, context, budget, engines)
-    plans = tuple(judge.plan(stored) for stored in _candidates(model, request, file))
+    plans = tuple(judge.plan(stored) for stored in _candidates(model, machine, request, file))
     best = _best(model, plans)
     return Plan(
         _summary(model, asked),
@@ -69,18 +69,20 @@ def plan(
     )
 
 
-def _candidates(model: Model, request: Request, file: FileWeights | None) -> Iterator[Stored]:
+def _candidates(
+    model: Model, machine: Machine, request: Request, file: FileWeights | None
+) -> Iterator[Stored]:
     if file is not None:
         yield stored_in(file)
         return
-    for name in request.formats or _formats_for(model):
+    for name in request.formats or _formats_for(model, machine):
         yield stored_as(model, name)
 
 
-def _formats_for(model: Model) -> Iterator[str]:
-    """All formats; a mix for experts is, without experts, another by a second name."""
+def _formats_for(model: Model, machine: Machine) -> Iterator[str]:
+    """All formats of such a machine; a mix for experts is, without experts, another by a second name."""
     experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
-    return (name for name, form in FORMATS.items() if experts or form.stacks is None)
+    return (name for name in formats_on(apple=machine.is_mac) if experts or FORMATS[name].stacks is None)
 
 
 def context_for(model: Model, request: Request) -> int:
