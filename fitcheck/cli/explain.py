@@ -8,6 +8,7 @@ import click
 
 from fitcheck.cli.options import (
     context_option,
+    engines_of,
     json_option,
     kv_type_option,
     machine_from,
@@ -62,12 +63,11 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
 def _on_devices(answer: Explanation, model: Model, request: Request, options: dict[str, Any]) -> Explanation:
     """With what lies on which device, by the plan for the machine."""
     from fitcheck.planner import plan  # noqa: PLC0415
-    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
 
     machine, asked = machine_from(options), replace(request, formats=(answer.format,))
     if machine.ram_bytes is None and not machine.gpus:
         return answer
-    (row,) = plan(model, machine, asked, load_engines()).plans
+    (row,) = plan(model, machine, asked, engines_of(machine)).plans
     return replace(
         answer,
         memory=row.memory,
