@@ -21,6 +21,7 @@ from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary,
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.disk import disk_of
 from fitcheck.speed.engines import calibration_notes
 from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
@@ -187,6 +188,7 @@ def _machine_summary(
 ) -> MachineSummary:
     on_gpu = budget.device == "gpu" and machine.gpus
     bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
+    disk = disk_of(machine.storage)
     return MachineSummary(
         name=machine.name,
         source=machine.source,
@@ -208,6 +210,8 @@ def _machine_summary(
             *pass_notes(request),
         ),
         cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
+        disk_bytes_per_s=disk.bytes_per_s,
+        disk_basis=disk.basis,
     )
 
 
