@@ -29,7 +29,7 @@ GPU_RESERVE = 1 * GIB
 # 40201), 81 % of 64 (55663), 84 % of 128 (115449), all but 48 GiB of 512 (498216).
 # A model that fits by the older rule fits by either.
 _MAC_LARGE = 36 * GIB
-WIRED_RULE = "two thirds of RAM below 36 GiB, three quarters from there, as until macOS 15; macOS 26 gives more"
+WIRED_RULE = "two thirds below 36 GiB, three quarters from there: the rule until macOS 15"
 
 
 class Pool(NamedTuple):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.layers import experts_of
 from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, read_groups
-from fitcheck.footprint.mixes import FORMATS, Format, find_format
+from fitcheck.footprint.mix import Format
+from fitcheck.footprint.mixes import FORMATS, find_format
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 

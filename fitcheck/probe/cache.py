@@ -100,7 +100,9 @@ def remember_gpus(
     return _update(machine, {"gpus": section}, directory)
 
 
-def remember_disk(machine: Machine, device: str, bytes_per_s: float, directory: str | None = None) -> str | None:
+def remember_disk(
+    machine: Machine, device: str, bytes_per_s: float, directory: str | None = None
+) -> str | None:
     """Keep what reads of the device were measured at."""
     section = {"taken_at": time.time(), "device": device, "bytes_per_s": bytes_per_s}
     return _update(machine, {"disk": section}, directory)

@@ -26,7 +26,7 @@ def read_machine(
     available: Callable[[], int | None] | None = None,
     working_set: WorkingSet = working_set,
 ) -> Machine:
-    """Describe the Mac we run on; tests give a captured ``sysctl``, ``available`` memory and Metal's answer."""
+    """Describe the Mac we run on; tests give a captured ``sysctl``, ``available`` memory and Metal."""
     ask = _Keys(sysctl or _sysctl())
     ram, cpu = ask.number("hw.memsize"), ask.text("machdep.cpu.brand_string")
     apple = (cpu or "").startswith("Apple")
