@@ -10,6 +10,7 @@ from dataclasses import replace
 from fitcheck.budget import Budget, budget_of
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.mixes import FORMATS, formats_on
+from fitcheck.footprint.mlx import runs_on_mlx
 from fitcheck.footprint.quality import loss
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
@@ -83,7 +84,8 @@ def _candidates(
 def _formats_for(model: Model, machine: Machine) -> Iterator[str]:
     """All formats of such a machine; a mix for experts is, without experts, another by a second name."""
     experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
-    return (name for name in formats_on(apple=machine.is_mac) if experts or FORMATS[name].stacks is None)
+    listed = formats_on(apple=machine.is_mac and runs_on_mlx(model))
+    return (name for name in listed if experts or FORMATS[name].stacks is None)
 
 
 def context_for(model: Model, request: Request) -> int:

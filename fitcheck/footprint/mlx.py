@@ -66,6 +66,39 @@ MLX_FORMATS = (
     *(_mixed(low, high) for low, high in ((2, 6), (3, 4), (3, 6), (4, 6))),
 )
 
+# Architectures of the catalogue of which mlx_lm 0.32.2 has no model, and those of which
+# bytes were compared with a checkpoint's or with mlx_lm's own (tests/golden/mlx_sizes.csv).
+_ABSENT = {"arcee", "baichuan", "chatglm", "deepseek4", "falcon", "hy_v3", "orion", "rwkv6", "xverse"}
+_COMPARED = {
+    "apertus",
+    "cohere2",
+    "command-r",
+    "deepseek2",
+    "dots1",
+    "ernie4_5",
+    "gemma",
+    "gemma2",
+    "gemma4",
+    "glm-dsa",
+    "glm4",
+    "glm4moe",
+    "gpt-oss",
+    "gptneox",
+    "granite",
+    "hunyuan-dense",
+    "internlm2",
+    "llama",
+    "minicpm",
+    "minimax-m2",
+    "mistral3",
+    "nemotron",
+    "nemotron_h",
+    "nemotron_h_moe",
+    "qwen2",
+    "qwen35",
+    "qwen35moe",
+}
+
 # Routers by architecture, as its model file has them: a Linear that goes with the rest, or
 # a bare array that stays; all others are a Linear that quant_predicate gives 8 bits.
 _WITH_THE_REST = {"llama", "olmoe", "phimoe", "qwen2moe", "ernie4_5-moe", "llama4", "dbrx", "hunyuan-moe"}
@@ -81,6 +114,20 @@ _EIGHT_BITS = {
 # What cast_predicate leaves in F32 where the publisher has it so, by architecture.
 _CAST_ROUTER_BIAS = {"dots1", "ernie4_5-moe", "kimi-linear", "kimi-k3"}
 _F32_DECAY = {"nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "kimi-linear", "kimi-k3"}
+
+
+def runs_on_mlx(model: Model) -> bool:
+    """Whether mlx_lm has a model of that architecture."""
+    return model.architecture not in _ABSENT
+
+
+def mlx_notes(model: Model) -> tuple[str, ...]:
+    """What to say of a model's MLX bytes."""
+    if not runs_on_mlx(model):
+        return (f"mlx_lm 0.32.2 has no model of the architecture {model.architecture}",)
+    if model.architecture not in _COMPARED:
+        return ("its bytes in MLX were never compared with a checkpoint's",)
+    return ()
 
 
 def routers_of(form: Format) -> Routers:
