@@ -76,6 +76,7 @@ _COMPARED = {
     "deepseek2",
     "dots1",
     "ernie4_5",
+    "exaone",
     "gemma",
     "gemma2",
     "gemma4",
@@ -94,9 +95,19 @@ _COMPARED = {
     "nemotron",
     "nemotron_h",
     "nemotron_h_moe",
+    "olmo2",
+    "olmoe",
+    "phi3",
     "qwen2",
+    "qwen2moe",
+    "qwen3",
     "qwen35",
     "qwen35moe",
+    "qwen3moe",
+    "seed_oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
 }
 
 # Routers by architecture, as its model file has them: a Linear that goes with the rest, or
