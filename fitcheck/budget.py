@@ -22,10 +22,14 @@ CONTAINER_RESERVE = 256 * MIB
 # llama.cpp itself leaves 1024 MiB a device free (tools/fit-params README).
 GPU_RESERVE = 1 * GIB
 
-# What macOS lets the GPU wire: two thirds up to 36 GB, three quarters above
-# (5461 of 8192 MB and 21845 of 32768 MB in llama.cpp logs, 48 of 64 GB). Newer
-# systems allow a little more, 11.8 of 16 GiB on an M3 in 2026 (llmfit PR 754).
-_MAC_SMALL = 36 * GIB
+# What macOS lets the GPU wire, as Metal's recommendedMaxWorkingSetSize in public logs
+# of llama.cpp says. Until macOS 15: two thirds (11453 MB of 16 GiB, 17180 of 24, 22906
+# of 32), from 36 GiB on three quarters (28991 MB of 36, 103079 of 128). Systems of 2026
+# give more: 74 % of 16 and 24 GiB (12713 MB, 19070), 78 % of 32 to 48 (26801, 30151,
+# 40201), 81 % of 64 (55663), 84 % of 128 (115449), all but 48 GiB of 512 (498216).
+# A model that fits by the older rule fits by either.
+_MAC_LARGE = 36 * GIB
+WIRED_RULE = "two thirds below 36 GiB, three quarters from there: the rule until macOS 15"
 
 
 class Pool(NamedTuple):
@@ -138,7 +142,7 @@ def _ram(machine: Machine, ram: int, request: Request) -> tuple[Pool, tuple[str,
 def _unified(machine: Machine, ram: int, request: Request) -> Budget:
     """Memory that a GPU shares, counted once: on a Mac the system caps the GPU's part."""
     whole = Pool(RAM, "ram", ram, _reserve(request, min(ram // OS_SHARE, OS_MOST)))
-    if not _is_mac(machine):
+    if not machine.is_mac:
         shared = Pool(RAM, "unified", ram, whole.reserve_bytes)
         return Budget(whole, unified=shared, maps_files=False)
     allowed, basis = _wired(machine, ram)
@@ -148,18 +152,17 @@ def _unified(machine: Machine, ram: int, request: Request) -> Budget:
     return Budget(whole, unified=Pool(RAM, "unified", ram, _reserve(request, ram - allowed)), notes=(note,))
 
 
-def _is_mac(machine: Machine) -> bool:
-    return (machine.cpu or machine.name).lower().startswith("apple")
-
-
 def _wired(machine: Machine, ram: int) -> tuple[int, str]:
     """What the GPU may wire: the probe's figure where it is below the RAM, else the rule."""
     told = machine.gpus[0] if machine.gpus and "ram" not in machine.overrides else None
     if told and told.vram_bytes < ram:
         return told.vram_bytes, told.source or "read from the system"
-    if ram <= _MAC_SMALL:
-        return ram * 2 // 3, "two thirds up to 36 GiB: the rule of older systems"
-    return ram * 3 // 4, "three quarters above 36 GiB"
+    return wired_by_rule(ram), WIRED_RULE
+
+
+def wired_by_rule(ram: int) -> int:
+    """What the GPU of a Mac may have of so much RAM, where nobody can ask it."""
+    return ram * 2 // 3 if ram < _MAC_LARGE else ram * 3 // 4
 
 
 def _reserve(request: Request, default: int) -> int:

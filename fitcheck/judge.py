@@ -95,9 +95,9 @@ class Judge:
 
     def _notes(self, stored: Stored, engines: Engines, steps: tuple[Conversion, ...]) -> Iterator[str]:
         yield from stored.notes
-        if engines.any.memory.buffers:
-            yield engines.any.memory.buffers
-        elif note := understated(self.model, self.request.slots):
+        memory = engines.any.memory
+        yield from memory.notes
+        if not memory.buffers and (note := understated(self.model, self.request.slots)):
             yield note
         if engines.name == OWN_ENGINE:
             yield _OWN
@@ -116,7 +116,7 @@ class Judge:
 
     def _common(self, stored: Stored, way: Way, engines: Engines | None, longest: int) -> dict[str, Any]:
         """The fields that any row has, whether an engine runs it or not."""
-        need, fits, place = self._need(stored), self._fits(way), self._placement(way, engines)
+        need, fits, place = self._need(stored, engines), self._fits(way), self._placement(way, engines)
         memory = self._items(stored, way, engines, need)
         return {
             "format": stored.format,
@@ -150,9 +150,10 @@ class Judge:
             if ram is not None and step.ram_bytes is not None and step.ram_bytes > ram:
                 yield f"{step.step} takes {gib(step.ram_bytes)} of RAM, more than there is"
 
-    def _need(self, stored: Stored) -> Footprint:
-        """All in one memory."""
-        return footprint(self.model, stored.weights_bytes, self.request, self.context)
+    def _need(self, stored: Stored, engines: Engines | None = None) -> Footprint:
+        """All in one memory, with the engine's own buffers where it has any."""
+        buffers = engines.any.memory.buffers if engines else ()
+        return footprint(self.model, stored.weights_bytes, self.request, self.context, buffers)
 
     def _items(
         self, stored: Stored, way: Way, engines: Engines | None, need: Footprint

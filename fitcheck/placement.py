@@ -17,7 +17,7 @@ from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
 from fitcheck.footprint.memory import choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import Buffer, Engine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
@@ -98,7 +98,7 @@ class Spreader:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
         if not self.budget.cards:
             usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(CELL_PADDING)), default=0)
-            return max_context(self.model, self.weights_bytes, self.request, usable)
+            return max_context(self.model, self.weights_bytes, self.request, usable, self._buffers)
         least, most = (context // CELL_PADDING for context in self._bounds())
         if least == most or self._holds(most * CELL_PADDING):
             return most * CELL_PADDING
@@ -119,7 +119,15 @@ class Spreader:
         most = longest_cache(self.model, self.weights_bytes, self.request, room)
         if self.engines.cpu is None or self._forced_onto_gpu():
             return 0, most
-        return max_context(self.model, self.weights_bytes, self.request, ram.usable_bytes), most
+        return self._longest_in(ram), most
+
+    def _longest_in(self, pool: Pool) -> int:
+        return max_context(self.model, self.weights_bytes, self.request, pool.usable_bytes, self._buffers)
+
+    @cached_property
+    def _buffers(self) -> tuple[Buffer, ...]:
+        """The engine's own, where its profile knows them."""
+        return self.engines.any.memory.buffers
 
     def _longest_on_cards(self, longest: int) -> int:
         """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
@@ -159,13 +167,14 @@ class Spreader:
 
     def _whole(self, context: int, pool: Pool, *, gpu: bool) -> Way:
         """All in one memory."""
-        need = footprint(self.model, self.weights_bytes, self.request, context).total_bytes
+        need = footprint(self.model, self.weights_bytes, self.request, context, self._buffers).total_bytes
         return Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu)
 
     def _on_cards(self, context: int) -> Iterator[Way]:
         """All on the cards, and what lies between that and all in RAM."""
         on_cards = self.engines.any.memory.tables_on_cards
-        home = Residence(self.model, self.by_layer(), context, choices_of(self.request), on_cards)
+        choices = choices_of(self.request, self._buffers)
+        home = Residence(self.model, self.by_layer(), context, choices, on_cards)
         for spread in self._spreads(home):
             yield self._way(home, spread)
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from fitcheck.budget import Budget, budget_of
 from fitcheck.errors import BadInput, UnknownName
-from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.mixes import FORMATS, formats_on
+from fitcheck.footprint.mlx import runs_on_mlx
 from fitcheck.footprint.quality import loss
 from fitcheck.footprint.stored import Stored, stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
@@ -21,6 +22,7 @@ from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary,
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.disk import disk_of
 from fitcheck.speed.engines import calibration_notes
 from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
@@ -57,7 +59,7 @@ def plan(
     budget = budget_of(machine, request)
     _check_layers(model, request, budget)
     judge = Judge(model, machine, request, context, budget, engines)
-    plans = tuple(judge.plan(stored) for stored in _candidates(model, request, file))
+    plans = tuple(judge.plan(stored) for stored in _candidates(model, machine, request, file))
     best = _best(model, plans)
     return Plan(
         _summary(model, asked),
@@ -69,18 +71,21 @@ def plan(
     )
 
 
-def _candidates(model: Model, request: Request, file: FileWeights | None) -> Iterator[Stored]:
+def _candidates(
+    model: Model, machine: Machine, request: Request, file: FileWeights | None
+) -> Iterator[Stored]:
     if file is not None:
         yield stored_in(file)
         return
-    for name in request.formats or _formats_for(model):
+    for name in request.formats or _formats_for(model, machine):
         yield stored_as(model, name)
 
 
-def _formats_for(model: Model) -> Iterator[str]:
-    """All formats; a mix for experts is, without experts, another by a second name."""
+def _formats_for(model: Model, machine: Machine) -> Iterator[str]:
+    """All formats of such a machine; a mix for experts is, without experts, another by a second name."""
     experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
-    return (name for name, form in FORMATS.items() if experts or form.stacks is None)
+    listed = formats_on(apple=machine.is_mac and runs_on_mlx(model))
+    return (name for name in listed if experts or FORMATS[name].stacks is None)
 
 
 def context_for(model: Model, request: Request) -> int:
@@ -185,6 +190,7 @@ def _machine_summary(
 ) -> MachineSummary:
     on_gpu = budget.device == "gpu" and machine.gpus
     bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
+    disk = disk_of(machine.storage)
     return MachineSummary(
         name=machine.name,
         source=machine.source,
@@ -206,6 +212,8 @@ def _machine_summary(
             *pass_notes(request),
         ),
         cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
+        disk_bytes_per_s=disk.bytes_per_s,
+        disk_basis=disk.basis,
     )
 
 

@@ -11,7 +11,7 @@ from fitcheck.budget import least_memory
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
-from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.mixes import formats_on
 from fitcheck.footprint.stored import Stored, stored_as
 from fitcheck.planner import context_for, most_faithful, plan
 from fitcheck.schema.engine import OWN_ENGINE, Engine
@@ -37,7 +37,7 @@ def needs(
         raise BadInput("a speed must be more than nothing", "for example --speed 5")
     request = replace(request, context=context_for(model, request))
     by_name = {engine.name: engine for engine in engines if engine.device == "cpu"}
-    formats = [stored_as(model, name) for name in request.formats or FORMATS]
+    formats = [stored_as(model, name) for name in request.formats or formats_on(apple=False)]
     runnable = [(stored, by_name[stored.engines[0]]) for stored in formats if stored.engines[0] in by_name]
     return Needs(
         model.name,

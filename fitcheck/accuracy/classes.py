@@ -44,6 +44,8 @@ def format_class(case: Case) -> str:
 _STARTS = (
     ("F16", "16 bits"),
     ("BF16", "16 bits"),
+    ("MLX-BF16", "16 bits"),
+    ("MLX", "MLX, 2 to 8 bits"),
     ("IQ4", "IQ4"),
     ("IQ", "IQ1 to IQ3"),
     ("TQ", "TQ1_0, TQ2_0"),

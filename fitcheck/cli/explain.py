@@ -1,6 +1,7 @@
 """fitcheck explain MODEL --format F: where the bytes come from."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from fitcheck.cli.options import (
     context_option,
+    engines_of,
     json_option,
     kv_type_option,
     machine_from,
@@ -17,7 +19,9 @@ from fitcheck.cli.options import (
     slots_option,
     ubatch_option,
 )
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.explanation import Explanation
+from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 
@@ -40,14 +44,16 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     The lines add up to the total that a plan shows. Below them the same by
     device, on this machine or another, and what comes before the first token.
     """
-    from fitcheck.footprint.explain import explain  # noqa: PLC0415
+    from fitcheck.footprint.explain import buffers_of, explain  # noqa: PLC0415
     from fitcheck.planner import context_for  # noqa: PLC0415
     from fitcheck.sources.resolve import resolve  # noqa: PLC0415
 
     found = resolve(model).model
-    request = request_from(options)
-    answer = explain(found, format_name, request, context_for(found, request))
-    answer = _on_devices(answer, found, request, options)
+    request, machine = request_from(options), machine_from(options)
+    engines = engines_of(machine)
+    buffers = buffers_of(engines, format_name)
+    answer = explain(found, format_name, request, context_for(found, request), buffers)
+    answer = _on_devices(answer, found, request, machine, engines)
     if as_json:
         from fitcheck.render.json import explanation_json  # noqa: PLC0415
 
@@ -59,15 +65,16 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     return 0
 
 
-def _on_devices(answer: Explanation, model: Model, request: Request, options: dict[str, Any]) -> Explanation:
+def _on_devices(
+    answer: Explanation, model: Model, request: Request, machine: Machine, engines: Sequence[Engine]
+) -> Explanation:
     """With what lies on which device, by the plan for the machine."""
     from fitcheck.planner import plan  # noqa: PLC0415
-    from fitcheck.sources.engines import load_engines  # noqa: PLC0415
 
-    machine, asked = machine_from(options), replace(request, formats=(answer.format,))
+    asked = replace(request, formats=(answer.format,))
     if machine.ram_bytes is None and not machine.gpus:
         return answer
-    (row,) = plan(model, machine, asked, load_engines()).plans
+    (row,) = plan(model, machine, asked, engines).plans
     return replace(
         answer,
         memory=row.memory,

@@ -11,10 +11,11 @@ from fitcheck.cli.options import json_option
 @click.option("--fresh", is_flag=True, help="Measure again, even if an earlier measurement is kept.")
 @json_option
 def command(fresh: bool, as_json: bool) -> int:
-    """Show this machine and measure its read bandwidth (once; it is kept).
+    """Show this machine; measure its read bandwidth and its disk (once; they are kept).
 
-    The measurement takes under 3 seconds and reads memory with 1 to n
-    threads, on huge pages and on 4 KiB pages.
+    Memory takes under 3 seconds, with 1 to n threads, on huge pages and on
+    4 KiB pages; the disk under 2, with a file in the cache directory that has
+    no name and is gone at once.
     """
     from fitcheck.bench.native import missing  # noqa: PLC0415
     from fitcheck.probe import probe_machine  # noqa: PLC0415

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.mechanisms import Tensor
-from fitcheck.footprint.mixes import FALCON_RULES, TYPES, Condition, Format, Rule, find_format
-from fitcheck.footprint.tensors import Facts, TensorGroup, layout
+from fitcheck.footprint.mix import Condition, Format, Rule
+from fitcheck.footprint.mixes import FALCON_RULES, TYPES, find_format
+from fitcheck.footprint.mlx import Routers, mlx_layout, routers_of
+from fitcheck.footprint.tensors import Facts, Layout, TensorGroup, layout
 from fitcheck.schema.model import Model
 
 # What a tensor takes whose columns the first type's block doesn't divide
@@ -57,7 +59,8 @@ def placed(model: Model, format_name: str) -> tuple[Placed, ...]:
 
 @lru_cache(maxsize=64)
 def _placed(model: Model, format_name: str) -> tuple[Placed, ...]:
-    form, known = find_format(format_name), layout(model)
+    form = find_format(format_name)
+    known = _layout(form, model)
     found: list[Placed] = []
     for group in known.groups:
         for place, layer in enumerate(group.layers or (None,)):
@@ -99,8 +102,8 @@ def _weights_bytes(model: Model, format_name: str) -> int:
 @lru_cache(maxsize=4096)
 def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     form = find_format(format_name)
-    known = layout(model)
-    kept = _kept(model, form.vectors)
+    known = _layout(form, model)
+    kept = _kept(model, form.vectors, _routers(form))
     return kept + tuple(
         _weigh(group, _fit(name, group.tensor.cols), count)
         for group in known.groups
@@ -109,12 +112,26 @@ def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     )
 
 
+def _layout(form: Format, model: Model) -> Layout:
+    return _layout_of(model, _routers(form))
+
+
+def _routers(form: Format) -> Routers | None:
+    """None for files that hold the tensors as GGUF does."""
+    return routers_of(form) if form.family == "mlx" else None
+
+
+def _layout_of(model: Model, mlx_routers: Routers | None) -> Layout:
+    """The tensors as files of the format have them."""
+    return mlx_layout(model, mlx_routers) if mlx_routers else layout(model)
+
+
 @lru_cache(maxsize=1024)
-def _kept(model: Model, vectors: str) -> tuple[TypedTensors, ...]:
+def _kept(model: Model, vectors: str, mlx_routers: Routers | None) -> tuple[TypedTensors, ...]:
     """Tensors no format quantizes. The rope table is GGUF's own."""
     return tuple(
         _weigh(group, _kept_type(vectors, group), group.tensors)
-        for group in layout(model).groups
+        for group in _layout_of(model, mlx_routers).groups
         if group.tensor.keep and not (vectors == "F16" and group.tensor.name == "rope_freqs.weight")
     )
 
@@ -146,7 +163,8 @@ def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str
 
 def _output_type(form: Format, cols: int, facts: Facts) -> str:
     """Q8_0 for Falcon, and where a row isn't whole blocks: the default's, or of 256 in others' formats."""
-    if form.default in _UNQUANTIZED or form.vectors != "F32" or form.name in ("TL1", "TL2"):
+    others = form.vectors != "F32" or form.family == "mlx"
+    if form.default in _UNQUANTIZED or others or form.name in ("TL1", "TL2"):
         return form.output
     block = TYPES[form.default].block_weights if form.family == "gguf" else 256
     return "Q8_0" if cols % block or facts.falcon else form.output
@@ -155,7 +173,7 @@ def _output_type(form: Format, cols: int, facts: Facts) -> str:
 def layers_by_type(model: Model, format_name: str) -> tuple[tuple[TypedTensors, tuple[int, ...]], ...]:
     """What ``assign`` gives for tensors in layers, with the layers that hold them."""
     form = find_format(format_name)
-    known = layout(model)
+    known = _layout(form, model)
     return tuple(
         (_weigh(group, _type_of(form, group, name), len(layers)), layers)
         for group in known.groups

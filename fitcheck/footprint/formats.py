@@ -13,6 +13,7 @@ from fitcheck.errors import UnknownName
 _GGML = "ggml-org/ggml@d99724f2 src/ggml-common.h"
 _BITNET = "Eddie-Wang1120/llama.cpp@406a5036 (bitnet.cpp) ggml/src/ggml.c, ggml_nbytes"
 _IK = "ikawrakow/ik_llama.cpp@8337e4cd ggml/src/ggml.c row_meta_size"
+_MLX = "ml-explore/mlx 0.32.4 python/mlx/nn/layers/quantized.py, mx.quantize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,18 @@ def exl2(bits_per_weight: float) -> WeightType:
     return WeightType(f"EXL2-{bits_per_weight}bpw", 64, int(block_bytes), source=source)
 
 
+def mlx_name(bits: int, group: int) -> str:
+    """How a matrix of MLX's affine quantization is called here; groups of 64 are its default."""
+    return f"MLX-{bits}bit" if group == 64 else f"MLX-{bits}bit-g{group}"
+
+
+def _mlx(bits: int, group: int) -> WeightType:
+    """Codes packed in 32-bit words, a scale and a bias of 16 bits for each group along a row."""
+    return WeightType(mlx_name(bits, group), group, group * bits // 8 + 4, source=_MLX)
+
+
+MLX_BITS, MLX_GROUPS = (8, 6, 5, 4, 3, 2), (64, 32, 128)
+
 _ROWS = (
     WeightType("F32", 1, 4),
     WeightType("F16", 1, 2),
@@ -157,6 +170,10 @@ _ROWS = (
     WeightType("INT8", 1, 1, row_bytes=4, source="bitsandbytes Linear8bitLt: one FP32 scale a row"),
     WeightType("GPTQ-4bit", 2, 1, source="AutoGPTQ QuantLinear buffers: g_idx is int32", formula=_grouped(4)),
     WeightType("AWQ-4bit", 2, 1, source="AutoAWQ WQLinear_GEMM buffers", formula=_grouped(0)),
+    *(_mlx(bits, group) for group in MLX_GROUPS for bits in MLX_BITS),
+    WeightType("MLX-MXFP8", 32, 33, source=_MLX),  # a scale of 8 bits a group
+    WeightType("MLX-MXFP4", 32, 17, source=_MLX),
+    WeightType("MLX-NVFP4", 16, 9, source=_MLX),
     WeightType("EXL2-head", 64, 48, source="exllamav2 doc/convert.md: head_bits 6", formula=_exl2_head),
 )
 

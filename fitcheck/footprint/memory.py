@@ -8,7 +8,9 @@ from typing import NamedTuple
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.compute import compute_bytes, runtime_bytes
+from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
+from fitcheck.schema.engine import Buffer
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention, Request
 
@@ -50,24 +52,33 @@ class Choices(NamedTuple):
     ubatch: int
     flash_attention: FlashAttention
     outputs: int | None = None  # tokens of a micro-batch whose logits may be wanted; None: all
+    buffers: tuple[Buffer, ...] = ()  # of an engine that is not built like llama.cpp
 
 
-def footprint(model: Model, weights: int, request: Request, context: int | None = None) -> Footprint:
+def footprint(
+    model: Model,
+    weights: int,
+    request: Request,
+    context: int | None = None,
+    buffers: tuple[Buffer, ...] = (),
+) -> Footprint:
     """The memory of a model whose weights take so many bytes, with the request's context or another.
 
-    Raises BadInput where neither says a context.
+    ``buffers`` are the engine's own, where it has any. Raises BadInput where neither says a context.
     """
     context = context or request.context
     if context is None:
         raise BadInput("no context was asked for", "say --context 4096")
-    kv, compute = context_bytes(model, context, choices_of(request))
+    kv, compute = context_bytes(model, context, choices_of(request, buffers))
     runtime = runtime_bytes(model)
     return Footprint(weights, kv, compute, runtime, weights + kv + compute + runtime)
 
 
-def max_context(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
+def max_context(
+    model: Model, weights: int, request: Request, usable_bytes: int, buffers: tuple[Buffer, ...] = ()
+) -> int:
     """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
-    choices = choices_of(request)
+    choices = choices_of(request, buffers)
     free = usable_bytes - weights - runtime_bytes(model)
     longest = most_cells(model, request) // CELL_PADDING
     return CELL_PADDING * bisect_right(range(1, longest + 1), free, key=_needs(model, choices).__getitem__)
@@ -126,8 +137,10 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
 
 @lru_cache(maxsize=65536)
 def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
-    kv_type, slots, ubatch, flash, outputs = choices
+    kv_type, slots, ubatch, flash, outputs, buffers = choices
     kv = _cache_bytes(model, context, choices)
+    if buffers:
+        return kv, sum(engine_buffers(model, buffers, context, slots).values())
     compute = compute_bytes(
         model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
     )
@@ -135,11 +148,11 @@ def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, in
 
 
 def _cache_bytes(model: Model, context: int, choices: Choices) -> int:
-    kv_type, slots, ubatch, flash, _ = choices
+    kv_type, slots, ubatch, flash, _, _ = choices
     return kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
 
 
-def choices_of(request: Request) -> Choices:
+def choices_of(request: Request, buffers: tuple[Buffer, ...] = ()) -> Choices:
     """As a server is asked: one output a slot.
 
     llama-server, and llama-cli which starts one, reserve logits for as many
@@ -151,5 +164,10 @@ def choices_of(request: Request) -> Choices:
     more, of which a prompt writes one row; on a CPU they never become resident.
     """
     return Choices(
-        request.kv_type, request.slots, request.ubatch, request.flash_attention, outputs=request.slots
+        request.kv_type,
+        request.slots,
+        request.ubatch,
+        request.flash_attention,
+        outputs=request.slots,
+        buffers=buffers,
     )

@@ -10,48 +10,11 @@ Q4_1 and Q5_1 in the first eighth of them. Rules that hold for every mix
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 from fitcheck.errors import UnknownName
 from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, exl2
-
-Condition = Literal[
-    "always",
-    "gqa4",  # four query heads or more for one KV head
-    "gqa4 or moe",  # ... or four experts or more
-    "8 experts",  # exactly eight, as in Mixtral
-    "first 2",
-    "first 4",
-    "first sixteenth",
-    "first eighth",
-    "middle",  # between the first and the last eighth
-    "more bits",  # first and last eighth, and every third between
-    "more bits of 8 experts",  # both of these
-]
-Rule = tuple[tuple[Condition, str], ...]
-"""Types by condition; the first that holds wins, and else the mix's default."""
-
-Family = Literal["gguf", "bitnet.cpp", "fitcheck", "gptq", "awq", "int8", "exl2"]
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One way to store a model. ``default`` goes to every matrix that no rule names."""
-
-    name: str
-    description: str
-    default: str
-    output: str = "Q6_K"  # of output.weight, or of the embedding when tied
-    token_embd: str | None = None  # of an embedding of its own; None: the default
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-    family: Family = "gguf"
-    engines: tuple[str, ...] = ("llama.cpp",)
-    ternary: bool = False  # faithful only to weights trained as -1, 0, +1
-    low_bit: bool = False  # one of the mixes that follow llama.cpp's rules of their own
-    stacks: str | None = None  # type of the stacked matrices of experts, where it differs
-    vectors: str = "F32"  # of norms, biases and tables
-    arches: tuple[str, ...] = ()  # processors its kernels are written for; empty: any
+from fitcheck.footprint.mix import Family, Format, Rule
+from fitcheck.footprint.mlx import MLX_FORMATS
 
 
 def find_format(name: str) -> Format:
@@ -276,6 +239,7 @@ _FORMATS = (
     _checkpoint("GPTQ-4bit-g128", "4 bits, groups of 128", "GPTQ-4bit", "gptq", "vllm", "exllamav2"),
     _checkpoint("AWQ-4bit-g128", "4 bits, groups of 128", "AWQ-4bit", "awq", "vllm"),
     *(_exl2(bits) for bits in _EXL2_BITS),
+    *MLX_FORMATS,
 )
 
 # What Falcon (1) has instead: llama-quant.cpp spares it where it was found sensitive or not.
@@ -295,3 +259,9 @@ _BY_PLAIN_NAME = {_plain(entry.name): entry for entry in _FORMATS}
 TYPES: Mapping[str, WeightType] = WEIGHT_TYPES | {
     made.name: made for made in (exl2(bits) for bits in _EXL2_BITS)
 }
+
+
+def formats_on(*, apple: bool) -> tuple[str, ...]:
+    """The formats that a plan of all of them lists on a machine, by name."""
+    places = ("anywhere", "apple") if apple else ("anywhere",)
+    return tuple(form.name for form in _FORMATS if form.listed in places)

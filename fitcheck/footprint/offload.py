@@ -38,7 +38,12 @@ def cpu_buffer(model: Model, context: int, choices: Choices) -> int:
 
 @lru_cache(maxsize=4096)
 def host_buffer(model: Model, context: int, choices: Choices, *, pipelined: bool = False) -> int:
-    """What stays in RAM where cards compute: masks, embeddings, and the other way round."""
+    """What stays in RAM where cards compute: masks, embeddings, and the other way round.
+
+    Of engines with buffers of their own nobody said that they keep any there.
+    """
+    if choices.buffers:
+        return 0
     rows, copies = (_HOST_ROWS_PIPELINED, _AT_ONCE) if pipelined else (_HOST_ROWS, 1)
     return rows * _row(model, context, choices) + copies * _inputs(model, context, choices)
 
@@ -54,6 +59,8 @@ def card_buffer(
     last: bool = True,
 ) -> int:
     """A card's compute buffer. ``staged``: the largest matrix in RAM that prompts bring to it."""
+    if choices.buffers:  # every card that computes has them
+        return cpu_buffer(model, context, choices)
     row, inputs = _row(model, context, choices), _inputs(model, context, choices)
     whole = cpu_buffer(model, context, choices) - row
     moment = _F32 * widest_part(model) * _batch(context, choices)

@@ -18,7 +18,7 @@ _MEASURED = {
     "llama-3-70b": ("Llama-3-70B", 70.6e9),
 }
 
-_SIXTEEN_BITS = ("F32", "F16", "BF16")
+_SIXTEEN_BITS = ("F32", "F16", "BF16", "MLX-BF16")
 
 # Every GGUF mix was measured on this one, so it ranks them. Bits per weight are those of its files.
 _SCALE = PERPLEXITY["llama-3-8b"]

@@ -7,7 +7,9 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.layers import experts_of
 from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, read_groups
-from fitcheck.footprint.mixes import FORMATS, Format, find_format
+from fitcheck.footprint.mix import Format
+from fitcheck.footprint.mixes import FORMATS, find_format
+from fitcheck.footprint.mlx import mlx_notes
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
@@ -34,7 +36,8 @@ def stored_as(model: Model, format_name: str) -> Stored:
     groups = read_groups(model, form.name)
     size = weights_bytes(model, form.name)
     experts = experts_of(model, form.name)
-    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, (), *experts)
+    notes = mlx_notes(model) if form.family == "mlx" else ()
+    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, notes, *experts)
 
 
 def stored_in(weights: FileWeights) -> Stored:

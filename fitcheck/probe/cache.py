@@ -29,6 +29,14 @@ _Row = TypeVar("_Row")
 _Build = Callable[[dict[str, Any]], _Row | None]
 
 
+class DiskRate(NamedTuple):
+    """What a device was read at, and when."""
+
+    device: str
+    bytes_per_s: float
+    taken_at: float | None = None
+
+
 class Remembered(NamedTuple):
     """What the cache holds for a machine; empty where it holds nothing."""
 
@@ -39,6 +47,7 @@ class Remembered(NamedTuple):
     gpus: tuple[Gpu, ...] = ()
     gpus_fingerprint: str | None = None  # what the driver listed when they were read
     gpus_unified: bool = False
+    disk: DiskRate | None = None
 
 
 def cache_directory(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
@@ -60,6 +69,7 @@ def recall(machine: Machine, directory: str | None = None) -> Remembered:
         _rows(saved, "gpus", _gpu),
         gpus["fingerprint"] if isinstance(gpus.get("fingerprint"), str) else None,
         gpus.get("unified") is True,
+        _disk(_section(saved, "disk")),
     )
 
 
@@ -88,6 +98,14 @@ def remember_gpus(
     """Keep the driver's answer for as long as ``fingerprint`` stays the same."""
     section = {**_dated(gpus), "fingerprint": fingerprint, "unified": unified}
     return _update(machine, {"gpus": section}, directory)
+
+
+def remember_disk(
+    machine: Machine, device: str, bytes_per_s: float, directory: str | None = None
+) -> str | None:
+    """Keep what reads of the device were measured at."""
+    section = {"taken_at": time.time(), "device": device, "bytes_per_s": bytes_per_s}
+    return _update(machine, {"disk": section}, directory)
 
 
 def machine_key(machine: Machine) -> dict[str, Any]:
@@ -200,6 +218,13 @@ def _gpu(row: dict[str, Any]) -> Gpu | None:
     if not isinstance(name, str) or not isinstance(vram, int) or vram < 1 or not isinstance(source, str):
         return None
     return Gpu(name, vram, _positive(row.get("bandwidth_bytes_per_s")), source)
+
+
+def _disk(section: dict[str, Any]) -> DiskRate | None:
+    device, rate = section.get("device"), _positive(section.get("bytes_per_s"))
+    if not isinstance(device, str) or rate is None:
+        return None
+    return DiskRate(device, rate, _positive(section.get("taken_at")))
 
 
 def _positive(value: object) -> float | None:

@@ -1,4 +1,4 @@
-"""A Mac, from sysctl.
+"""A Mac, from sysctl and Metal.
 
 Written from Apple's documentation and public listings of ``sysctl -a``;
 replayed in tests, not run on a Mac by us yet.
@@ -8,9 +8,11 @@ import ctypes
 from collections.abc import Callable
 from typing import Literal
 
+from fitcheck.budget import WIRED_RULE, wired_by_rule
+from fitcheck.probe.metal import WorkingSet, working_set
 from fitcheck.probe.simd import DARWIN_KEYS
 from fitcheck.schema.machine import Cache, Gpu, Machine, System
-from fitcheck.units import GIB, MIB
+from fitcheck.units import MIB
 
 _HYPERVISOR = {0: "none", 1: "unnamed", None: None}
 _Kind = Literal["data", "instruction", "unified"]
@@ -19,12 +21,16 @@ Sysctl = Callable[[str], bytes | None]
 """The raw value of a key, or None where the system has no such key."""
 
 
-def read_machine(sysctl: Sysctl | None = None, available: Callable[[], int | None] | None = None) -> Machine:
-    """Describe the Mac we run on; tests give a captured ``sysctl`` and ``available`` memory."""
+def read_machine(
+    sysctl: Sysctl | None = None,
+    available: Callable[[], int | None] | None = None,
+    working_set: WorkingSet = working_set,
+) -> Machine:
+    """Describe the Mac we run on; tests give a captured ``sysctl``, ``available`` memory and Metal."""
     ask = _Keys(sysctl or _sysctl())
     ram, cpu = ask.number("hw.memsize"), ask.text("machdep.cpu.brand_string")
     apple = (cpu or "").startswith("Apple")
-    limit, note = _gpu_limit(ask, ram) if apple else (None, None)
+    limit, note = _gpu_limit(ask, ram, working_set) if apple else (None, None)
     return Machine(
         name=ask.text("hw.model") or cpu or "this machine",
         source="this machine",
@@ -64,21 +70,21 @@ class _Keys:
         return int.from_bytes(raw, "little") if raw is not None and len(raw) in {4, 8} else None
 
 
-def _gpu_limit(ask: _Keys, ram: int | None) -> tuple[int | None, str | None]:
+def _gpu_limit(ask: _Keys, ram: int | None, working_set: WorkingSet) -> tuple[int | None, str | None]:
     """What the GPU may wire of the RAM, and how we know.
 
-    iogpu.wired_limit_mb is the user's override, 0 where there is none. The
-    default is Metal's recommendedMaxWorkingSetSize, which needs Metal to ask:
-    logs show two thirds up to 36 GiB and three quarters above (llama.cpp's
-    ggml_metal lines: 5461 of 8192 MiB, 21845 of 32768, 49152 of 65536).
+    iogpu.wired_limit_mb is the user's override, 0 where there is none; then
+    Metal says what the system gives. Where neither tells, the rule of older
+    systems, which is the lower one.
     """
     wired = ask.number("iogpu.wired_limit_mb")
     if wired:
         return wired * MIB, "GPU memory limit set by iogpu.wired_limit_mb"
+    if told := working_set():
+        return told, "GPU memory limit as Metal says (recommendedMaxWorkingSetSize)"
     if ram is None:
         return None, None
-    limit = ram * 2 // 3 if ram <= 36 * GIB else ram * 3 // 4
-    return limit, "GPU memory limit assumed: two thirds of RAM up to 36 GiB, three quarters above"
+    return wired_by_rule(ram), f"GPU memory limit assumed: {WIRED_RULE}"
 
 
 def _simd(ask: _Keys, apple: bool) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fitcheck.render.plain import plain_table
-from fitcheck.schema.machine import Machine
+from fitcheck.schema.machine import Machine, Storage
+from fitcheck.speed.disk import disk_of
 from fitcheck.units import KIB, MIB, gb_per_s, gib
 
 _UNKNOWN = "unknown"
@@ -43,6 +44,14 @@ def _facts(machine: Machine) -> Iterable[tuple[str, str]]:
         yield "NUMA", ", ".join(f"node {n.node}: {n.cpus} CPUs, {gib(n.ram_bytes)}" for n in machine.numa)
     for gpu in machine.gpus:
         yield "GPU", f"{gpu.name}, {gib(gpu.vram_bytes)}"
+    if machine.storage is not None:
+        yield "disk", _disk(machine.storage)
+
+
+def _disk(storage: Storage) -> str:
+    """Its name and kind, and the rate of reads with where that comes from."""
+    rate = disk_of(storage)
+    return f"{storage.device} ({storage.kind}), reads {gb_per_s(rate.bytes_per_s)} ({rate.basis})"
 
 
 def _memory(machine: Machine) -> str:

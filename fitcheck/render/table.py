@@ -120,12 +120,18 @@ def _footnotes(plan: Plan) -> list[str]:
     if bases:
         notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")
     if any(row.decode_bound == "disk" for row in plan.plans):
-        notes.append("bound by disk: weights that don't fit are read again for each token")
+        notes.append(f"bound by disk: weights that don't fit are read again for each token{_disk(plan)}")
     if any(row.placement and row.placement.cpu_moe_layers for row in plan.plans):
         notes.append("e12: the experts of 12 layers stay in RAM")
     if (best := _best(plan)) is not None:
         notes += [*_uses(plan, best), *_prefill(plan, best), *best.notes]
     return notes
+
+
+def _disk(plan: Plan) -> str:
+    disk = plan.machine.disk_bytes_per_s
+    given = "as given" if "disk" in plan.machine.overrides else plan.machine.disk_basis
+    return f", at {gb_per_s(disk)} ({given})" if disk else ""
 
 
 def _best(plan: Plan) -> FormatPlan | None:

@@ -93,6 +93,30 @@ class ConversionStep(NamedTuple):
     source: str
 
 
+class Buffer(NamedTuple):
+    """What an engine keeps beside weights and cache, as multiples of a model's widths.
+
+    The counts are rows of ``element_bytes`` an element, for each token of a
+    step, for each slot, or once. Of those with one name the largest counts:
+    they share their memory.
+    """
+
+    what: str
+    tokens: Literal["step", "slot", "once"]
+    source: str
+    step: int | None = None  # most tokens of a step; None: the whole context
+    element_bytes: float = 2.0
+    hidden: float = 0.0
+    ffn: float = 0.0  # of the widest feed-forward block, or the experts a token passes
+    queries: float = 0.0
+    keys: float = 0.0
+    vocab: float = 0.0
+    ffn_matrix: float = 0.0  # whole matrices
+    output_matrix: float = 0.0
+    most_bytes: int | None = None
+    fixed_bytes: int = 0
+
+
 class EngineMemory(NamedTuple):
     """How an engine keeps weights, and what it may take of a device."""
 
@@ -103,7 +127,8 @@ class EngineMemory(NamedTuple):
     tables_on_cards: bool = True  # the embedding table lies with the layers
     flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
     conversions: tuple[ConversionStep, ...] = ()
-    buffers: str | None = None  # what to say where its buffers are counted as llama.cpp's
+    notes: tuple[str, ...] = ()  # what to say of its memory, above all what isn't known
+    buffers: tuple[Buffer, ...] = ()  # none: they are counted as llama.cpp's
     source: str = ""
 
 

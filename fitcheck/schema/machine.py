@@ -122,3 +122,8 @@ class Machine:
     overrides: tuple[str, ...] = ()  # what the user changed by hand
     assumed: tuple[tuple[str, str], ...] = ()  # an override that would settle it, and a note that says so
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_mac(self) -> bool:
+        """Whether it is a Mac with Apple's own processor."""
+        return (self.cpu or self.name).lower().startswith("apple")

@@ -168,6 +168,8 @@ class MachineSummary:
     overrides: tuple[str, ...]
     notes: tuple[str, ...]
     cards: tuple[Card, ...] = ()
+    disk_bytes_per_s: float | None = None  # what files are read at where weights don't fit
+    disk_basis: Basis = "assumed"
 
 
 @dataclass(frozen=True)

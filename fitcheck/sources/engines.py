@@ -2,6 +2,7 @@
 
 from fitcheck.schema.engine import (
     AttentionRate,
+    Buffer,
     ConversionStep,
     Device,
     Engine,
@@ -109,8 +110,9 @@ def _memory(table: Table) -> EngineMemory:
         )
         for row in table.get("conversions", ())
     )
-    plain = {key: value for key, value in table.items() if key != "conversions"}
-    return EngineMemory(conversions=steps, **plain)
+    buffers = tuple(Buffer(**row) for row in table.get("buffers", ()))
+    plain = {key: value for key, value in table.items() if key not in ("conversions", "buffers", "notes")}
+    return EngineMemory(conversions=steps, buffers=buffers, notes=tuple(table.get("notes", ())), **plain)
 
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fitcheck.errors import BadInput
+from fitcheck.footprint.formats import WEIGHT_TYPES, mlx_name
 from fitcheck.schema.model import Model
 from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older
 from fitcheck.sources.hf_parts import Family, rotated_in_tables
@@ -30,6 +31,23 @@ def load_config(text: str) -> Model:
     """The model of a config file, a directory that holds one, or ``-`` for stdin. Raises BadInput."""
     outer = read_fields(text)
     return model_from_config(outer, _name(text, outer))
+
+
+def load_config_and_format(text: str) -> tuple[Model, str | None]:
+    """Like ``load_config``, with the MLX format that the config says its weights have."""
+    outer = read_fields(text)
+    return model_from_config(outer, _name(text, outer)), _mlx_format(outer)
+
+
+def _mlx_format(config: Fields) -> str | None:
+    """From ``quantization``, which mlx_lm writes; None where it is no format of ours."""
+    said = config.inner("quantization")
+    if (mode := said.text("mode") or "affine") != "affine":
+        name = f"MLX-{mode.upper()}"
+    else:
+        bits, group = said.maybe_count("bits"), said.maybe_count("group_size")
+        name = mlx_name(bits, group or 64) if bits else ""
+    return name if name in WEIGHT_TYPES else None
 
 
 def model_from_config(outer: Fields, name: str) -> Model:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
+from fitcheck.footprint.formats import mlx_name
 from fitcheck.sources.safetensors_header import StoredTensor
 
 
@@ -40,8 +41,8 @@ def count_weights(tensors: tuple[StoredTensor, ...], quantization: Mapping[str, 
         module, _, part = tensor.name.rpartition(".")
         modules.setdefault(module, {})[part] = tensor
     counted: dict[str, Counted] = {}
-    for parts in modules.values():
-        packed = _packed(parts, said)
+    for module, parts in modules.items():
+        packed = _packed(parts, _of_module(quantization, module) or said)
         counted |= {tensor.name: packed.get(part) or _plain(part, tensor) for part, tensor in parts.items()}
     for module, parts in modules.items():
         if module.endswith(".weight") and "absmax" in parts:
@@ -129,13 +130,29 @@ def _fp8_blocks(parts: Shapes, said: Bits) -> Counted | None:
 
 
 def _mlx(parts: Shapes, said: Bits) -> Counted | None:
-    """MLX: 32-bit words along the input; the scales tell how long it is."""
+    """MLX: 32-bit words along the input; the scales tell how long it is.
+
+    Floats of few bits have one scale a group and no biases: the mode tells its
+    length, and how many words share a scale tells the mode.
+    """
     codes, scales = parts["weight"], parts["scales"]
     if codes.dtype != "U32" or not codes.shape or not scales.shape or not scales.shape[-1]:
         return None
-    inputs = scales.shape[-1] * (said.group_size or 64)
+    if "biases" not in parts:
+        return _mlx_floats(codes, scales)
+    group = said.group_size or 64
+    inputs = scales.shape[-1] * group
     bits = 32 * codes.shape[-1] // inputs
-    return Counted(prod(codes.shape[:-1]) * inputs, f"MLX-{bits}bit")
+    return Counted(prod(codes.shape[:-1]) * inputs, mlx_name(bits, group))
+
+
+def _mlx_floats(codes: StoredTensor, scales: StoredTensor) -> Counted | None:
+    """mxfp4, nvfp4 and mxfp8: 4, 2 and 8 words a scale."""
+    bits, kind = _MLX_FLOATS.get(codes.shape[-1] // scales.shape[-1], (0, ""))
+    return Counted(codes.elements * 32 // bits, kind) if bits else None
+
+
+_MLX_FLOATS = {4: (4, "MLX-MXFP4"), 2: (4, "MLX-NVFP4"), 8: (8, "MLX-MXFP8")}
 
 
 def _exl2(parts: Shapes, said: Bits) -> Counted | None:
@@ -194,6 +211,12 @@ def _bits(quantization: Mapping[str, Any]) -> Bits:
     return Bits(
         _count(table.get("bits", table.get("num_bits")), 16), _count(table.get("group_size"), 1 << 16)
     )
+
+
+def _of_module(quantization: Mapping[str, Any], module: str) -> Bits | None:
+    """What MLX says of a module that goes another way than the rest, under its own name."""
+    said = quantization.get(module)
+    return _bits(said) if isinstance(said, dict) else None
 
 
 def _count(value: object, most: int) -> int | None:

@@ -103,9 +103,10 @@ def spellings(name: str) -> dict[str, str | None]:
 
 
 def _from_config(text: str) -> Resolution:
-    from fitcheck.sources.hf_config import load_config  # noqa: PLC0415 (3 ms that names don't need)
+    from fitcheck.sources.hf_config import load_config_and_format  # noqa: PLC0415 (3 ms that names don't need)
 
-    return Resolution(load_config(text), text)
+    model, format = load_config_and_format(text)
+    return Resolution(model, text, format)
 
 
 def _is_config(text: str) -> bool:

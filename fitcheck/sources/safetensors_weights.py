@@ -19,7 +19,12 @@ _PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
         "embedding",
     ),
     (re.compile(r"(^|\.)(lm_head|embed_out)\.|^output\."), "output"),
-    (re.compile(r"\.experts\.|\.(gate|router|shared_expert_gate)\.|\.router_|e_score_correction"), "experts"),
+    (
+        re.compile(
+            r"\.experts\.|\.switch_mlp\.|\.(gate|router|shared_expert_gate)\.|\.router_|e_score_correction"
+        ),
+        "experts",
+    ),
     (re.compile(r"norm\w*\.(weight|bias)$|\.ln_\w+\."), "norm"),
     (re.compile(r"\.(linear_attn|mamba|mixer|conv|ssm)\b"), "state"),
     (re.compile(r"attn|attention"), "attention"),
@@ -75,4 +80,4 @@ def _read(tensor: StoredTensor, part: Part, tied: bool, active: Share) -> Share:
         return NOTHING
     if part == "embedding" and not (tied and "embed_tokens_per_layer" not in tensor.name):
         return 1, max(tensor.shape[0], 1) if tensor.shape else 1
-    return active if ".experts." in tensor.name else ALL
+    return active if ".experts." in tensor.name or ".switch_mlp." in tensor.name else ALL

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
+from fitcheck.footprint.assignment import weights_bytes
+from fitcheck.footprint.stored import stored_as, stored_in
+from fitcheck.footprint.tensors import parameters as parameters_of
 from fitcheck.schema.model import Attention, Experts, Layer, Model
 from fitcheck.sources.binary_file import MemorySource
+from fitcheck.sources.resolve import resolve
 from fitcheck.sources.safetensors_file import is_checkpoint, read_checkpoint
 from fitcheck.sources.safetensors_header import read_tensors
 from fitcheck.sources.safetensors_weights import checkpoint_weights, parameters, part_of
@@ -161,6 +165,9 @@ PACKED = {
         scales=("F16", (OUT, IN // 64)),
         biases=("F16", (OUT, IN // 64)),
     ),
+    "MLX-MXFP4": module(LAYER, weight=("U32", (OUT, IN // 8)), scales=("U8", (OUT, IN // 32))),
+    "MLX-NVFP4": module(LAYER, weight=("U32", (OUT, IN // 8)), scales=("U8", (OUT, IN // 16))),
+    "MLX-MXFP8": module(LAYER, weight=("U32", (OUT, IN // 4)), scales=("U8", (OUT, IN // 32))),
     "NF4": module(
         LAYER,
         **{
@@ -347,3 +354,84 @@ def test_bytes_changed_anywhere(noise, at):
         read_tensors(MemorySource("model.safetensors", bytes(data)))
     except BadInput as error:
         assert error.message.isprintable()
+
+
+def mlx_matrix(name, rows, cols, *, bits, group, stack=()):
+    """A quantized module as mlx_lm saves it."""
+    return module(
+        name,
+        weight=("U32", (*stack, rows, cols * bits // 32)),
+        scales=("BF16", (*stack, rows, cols // group)),
+        biases=("BF16", (*stack, rows, cols // group)),
+    )
+
+
+def mlx_qwen3_moe(bits, group):
+    """Two layers of four experts, two of which a token takes, as mlx_lm saves them; the router has 8 bits."""
+    plain = {"bits": bits, "group": group}
+    made = mlx_matrix("model.embed_tokens", 1000, 256, **plain) | mlx_matrix("lm_head", 1000, 256, **plain)
+    made |= {"model.norm.weight": ("BF16", (256,))}
+    for layer in ("model.layers.0", "model.layers.1"):
+        for role, rows in (("q", 256), ("k", 128), ("v", 128), ("o", 256)):
+            made |= mlx_matrix(f"{layer}.self_attn.{role}_proj", rows, 256, **plain)
+        for role, rows, cols in (("gate", 384, 256), ("up", 384, 256), ("down", 256, 384)):
+            made |= mlx_matrix(f"{layer}.mlp.switch_mlp.{role}_proj", rows, cols, stack=(4,), **plain)
+        made |= mlx_matrix(f"{layer}.mlp.gate", 4, 256, bits=8, group=64)
+        norms = {"input_layernorm": 256, "post_attention_layernorm": 256}
+        norms |= {"self_attn.q_norm": 64, "self_attn.k_norm": 64}
+        made |= {f"{layer}.{name}.weight": ("BF16", (length,)) for name, length in norms.items()}
+    return made
+
+
+MLX_CONFIG = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 1000,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 384,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 4096,
+}
+
+
+@pytest.mark.parametrize(("bits", "group", "form"), [(4, 64, "MLX-4bit"), (6, 128, "MLX-6bit-g128")])
+def test_an_mlx_checkpoint_and_its_config_weigh_the_same(tmp_path, bits, group, form):
+    """The file's bytes and the shape's, and no fewer parameters than the model has."""
+    made = mlx_qwen3_moe(bits, group)
+    routers = {f"model.layers.{layer}.mlp.gate": {"bits": 8, "group_size": 64} for layer in range(2)}
+    said = MLX_CONFIG | {"quantization": {"bits": bits, "group_size": group} | routers}
+    write(tmp_path / "model.safetensors", made)
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    file = resolve(f"{tmp_path}/")
+    shape = resolve(f"{tmp_path}/config.json")
+    assert shape.formats == (form,)
+    assert file.file.tensor_bytes == data_bytes(made) == weights_bytes(shape.model, form)
+    assert file.model.parameters == parameters_of(shape.model)
+    stored, worked_out = stored_in(file.file), stored_as(shape.model, form)
+    assert stored.engines == worked_out.engines == ("mlx",)
+    read = [sum(group.bytes for group in groups) for groups in (stored.groups, worked_out.groups)]
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [
+        (
+            {"bits": 4, "group_size": 64, "mode": "affine", "lm_head": {"bits": 8, "group_size": 64}},
+            "MLX-4bit",
+        ),
+        ({"bits": 4, "group_size": 32, "mode": "mxfp4"}, "MLX-MXFP4"),
+        ({"bits": 4, "group_size": 32}, "MLX-4bit-g32"),
+        ({"bits": 7}, None),
+        ({"mode": "unheard of"}, None),
+        ({}, None),
+    ],
+)
+def test_a_config_says_its_mlx_format(tmp_path, said, form):
+    (tmp_path / "config.json").write_text(json.dumps(MLX_CONFIG | {"quantization": said}))
+    assert resolve(f"{tmp_path}/config.json").format == form

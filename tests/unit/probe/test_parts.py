@@ -3,6 +3,7 @@
 import struct
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +303,7 @@ M1_PRO: dict[str, int | str] = {
 }  # fmt: skip
 
 
-def mac(**changes: int) -> Machine:
+def mac(working_set: Callable[[], int | None] = lambda: None, **changes: int) -> Machine:
     keys = M1_PRO | {key.replace("__", "."): value for key, value in changes.items()}
 
     def sysctl(key: str) -> bytes | None:
@@ -311,7 +312,7 @@ def mac(**changes: int) -> Machine:
             return None
         return value.encode() + b"\0" if isinstance(value, str) else struct.pack("<q", value)
 
-    return darwin.read_machine(sysctl, lambda: 9 * GIB)
+    return darwin.read_machine(sysctl, lambda: 9 * GIB, working_set)
 
 
 def test_mac() -> None:
@@ -324,7 +325,7 @@ def test_mac() -> None:
     assert m1.system is not None and (m1.system.page_bytes, m1.system.hypervisor) == (16384, "none")
 
 
-@pytest.mark.parametrize(("ram_gib", "limit_gib"), [(16, 32 / 3), (64, 48)])
+@pytest.mark.parametrize(("ram_gib", "limit_gib"), [(16, 32 / 3), (36, 27), (64, 48)])
 def test_what_a_macs_gpu_may_use_is_assumed(ram_gib: int, limit_gib: float) -> None:
     machine = mac(hw__memsize=ram_gib * GIB)
     assert machine.gpus[0].vram_bytes == int(limit_gib * GIB)
@@ -335,6 +336,20 @@ def test_unless_the_user_set_it() -> None:
     machine = mac(iogpu__wired_limit_mb=14000)
     assert machine.gpus[0].vram_bytes == 14000 * MIB
     assert machine.gpus[0].source == "GPU memory limit set by iogpu.wired_limit_mb"
+
+
+def test_metal_knows_better_than_the_rule_and_the_user_better_than_metal() -> None:
+    asked: list[bool] = []
+
+    def told() -> int:
+        asked.append(True)
+        return 12_713_115_648
+
+    machine = mac(working_set=told)
+    assert machine.gpus[0].vram_bytes == 12_713_115_648
+    assert "Metal" in machine.gpus[0].source and machine.notes == (machine.gpus[0].source,)
+    assert mac(working_set=told, iogpu__wired_limit_mb=9000).gpus[0].vram_bytes == 9000 * MIB
+    assert len(asked) == 1
 
 
 def test_a_mac_that_tells_nothing() -> None:
