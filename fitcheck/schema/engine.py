@@ -26,20 +26,42 @@ class TypeRate:
     parallel_share: float = 1.0
 
 
+class Stall(NamedTuple):
+    """What a core waits for one cell of a key and value head, because its rows lie too far apart to be guessed.
+
+    Rows of ``row_bytes`` and more, which all heads of a layer share, and heads that the loop takes ``steps``
+    of its steps for, or more: a load that sees one stride is fetched ahead, two in turn are not, and from four
+    on the row itself looks like a stream.
+    """
+
+    steps: int
+    row_bytes: int
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class AttentionRate:
-    """Products of a query with cached elements that one core forms a second.
+    """What attention costs one core.
 
     Each query head meets each cached key and value of its group, so grouped
-    queries cost more products than the cache has elements. Cells between the
-    last token and the padded end are masked: multiplied like the rest, or
-    skipped one by one. Where threads share cells rather than heads, each has
-    an equal part of the padded ones, and the first parts are full.
+    queries cost more products than the cache has elements: a score takes
+    ``score_s`` for its sum and its exponential, and its products on top.
+    Cells between the last token and the padded end are masked: multiplied like
+    the rest, or skipped one by one. Where threads share cells rather than
+    heads, each has an equal part of the padded ones, and the first parts are
+    full. Where they take blocks of cells in turn, a block is news to each.
     """
 
     kv_type: str
     flash_attention: bool
     products_per_s: float
+    isa: str | None = None  # None: as good for any
+    score_s: float = 0.0
+    step: int = 1  # elements of a head that the loop takes at once; what is over it takes one by one
+    rest_s: float = 0.0  # of an element that is over
+    cache_bytes_per_s: float | None = None  # None: reading keys and values hides behind the arithmetic
+    stalls: tuple[Stall, ...] = ()
+    turn_s: float = 0.0  # of a cell in a block of 16 query heads, on several cores
     skips_masked: bool = False
     shares_cells_from: int | None = None  # padded cells; None: threads share heads
 

@@ -13,6 +13,7 @@ from fitcheck.schema.engine import (
     PrefillAttention,
     PrefillGpu,
     Residual,
+    Stall,
     TypeRate,
 )
 from fitcheck.sources.profiles import Table, profile_path, read_toml, stems
@@ -47,10 +48,7 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         cell_padding=part.get("cell_padding", 1),
         cache_efficiency=part.get("cache_efficiency", 1.0),
         rates=_rates(part.get("rates", ())),
-        attention=tuple(
-            AttentionRate(**{key: value for key, value in row.items() if key != "source"})
-            for row in part.get("attention", ())
-        ),
+        attention=tuple(map(_attention, part.get("attention", ()))),
         reference=_rates(part.get("reference", ())),
         families=tuple(
             GpuFamily(tuple(row["words"]), row["read_efficiency"], row["overhead_s_per_layer"], row["source"])
@@ -71,6 +69,12 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         base=profile.get("base"),
         prefill=_prefill(part["prefill"]) if "prefill" in part else None,
     )
+
+
+def _attention(row: Table) -> AttentionRate:
+    stalls = tuple(Stall(one["steps"], one["row_bytes"], one["seconds"]) for one in row.get("stalls", ()))
+    plain = {key: value for key, value in row.items() if key not in ("source", "stalls")}
+    return AttentionRate(stalls=stalls, **plain)
 
 
 def _prefill(table: Table) -> Prefill:

@@ -1,9 +1,12 @@
-"""Attention: what one decoded token asks of the cache."""
+"""Attention: what one decoded token asks of the cache, and of the cores."""
 
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
+from fitcheck.footprint.formats import tensor_bytes
+from fitcheck.footprint.kv_cache import find_kv_type
+from fitcheck.schema.engine import AttentionRate
 from fitcheck.schema.model import Attention, CompressedAttention, LatentAttention, Model
 
 
@@ -48,17 +51,92 @@ def _seen(mixer: object, depth: int) -> int:
     return seen
 
 
+class Heads(NamedTuple):
+    """A layer's query heads, the heads of its cache, and the elements of a key and of a value."""
+
+    queries: int
+    cached: int
+    key: int
+    value: int
+
+    @property
+    def products(self) -> int:
+        """Of a score: the query with a key, and the score with a value."""
+        return self.key + self.value
+
+
+def _heads(mixer: object) -> Heads | None:
+    """None for what has no attention."""
+    if isinstance(mixer, Attention):
+        return Heads(mixer.heads, mixer.kv_heads, mixer.head_dim, mixer.value_dim or mixer.head_dim)
+    if isinstance(mixer, CompressedAttention):
+        return Heads(mixer.heads, 1, mixer.head_dim, mixer.head_dim)
+    if isinstance(mixer, LatentAttention) and mixer.expanded:
+        return Heads(mixer.heads, mixer.heads, mixer.nope_head_dim + mixer.rope_head_dim, mixer.value_dim)
+    if isinstance(mixer, LatentAttention):  # the compressed row is both key and value
+        return Heads(mixer.heads, 1, mixer.kv_lora_rank + mixer.rope_head_dim, mixer.kv_lora_rank)
+    return None
+
+
 def _width(mixer: object) -> int:
     """Products with one cell: every query head meets its group's key and value."""
-    if isinstance(mixer, Attention):
-        return mixer.heads * (mixer.head_dim + (mixer.value_dim or mixer.head_dim))
-    if isinstance(mixer, CompressedAttention):
-        return mixer.heads * 2 * mixer.head_dim
-    if isinstance(mixer, LatentAttention) and mixer.expanded:
-        return mixer.heads * (mixer.nope_head_dim + mixer.rope_head_dim + mixer.value_dim)
-    if isinstance(mixer, LatentAttention):  # the compressed row is both key and value
-        return mixer.heads * (2 * mixer.kv_lora_rank + mixer.rope_head_dim)
-    return 0
+    heads = _heads(mixer)
+    return heads.queries * heads.products if heads else 0
+
+
+class Attending(NamedTuple):
+    """An engine's attention on so many cores, each ``speed`` times as fast as the one it was measured on."""
+
+    rate: AttentionRate
+    padding: int
+    kv_type: str
+    cores: int = 1
+    speed: float = 1.0
+
+
+@lru_cache(maxsize=4096)
+def attention_s(model: Model, depth: int, by: Attending, layers: range | None = None) -> float:
+    """Seconds in which all cores attend for one token, of these layers or all, however fast memory is."""
+    walk = Walk(by.padding, by.rate.skips_masked, by.rate.shares_cells_from, by.cores)
+    asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
+    total = 0.0
+    for layer in asked:
+        for mixer in (layer.mixer, layer.beside):
+            if heads := _heads(mixer):
+                total += walk.cells(_seen(mixer, depth)) * _cell_s(heads, by)
+    return total / by.cores
+
+
+@lru_cache(maxsize=1024)
+def _cell_s(heads: Heads, by: Attending) -> float:
+    """Seconds of one core for all heads' scores with one cell, and for what they are good for."""
+    alone = heads.queries * _score_s(heads, by.rate) / by.speed + heads.cached * _wait_s(heads, by)
+    if by.cores == 1:
+        return alone
+    turns = ceil(heads.queries / _BLOCK) * by.rate.turn_s
+    return alone + min(turns, alone)  # two cores are never slower than one
+
+
+_BLOCK = 16  # query heads
+
+
+def _score_s(heads: Heads, rate: AttentionRate) -> float:
+    """Of one score; elements over whole steps of the loop go one by one."""
+    over = heads.key % rate.step + (heads.value % rate.step if rate.flash_attention else 0)
+    return rate.score_s + heads.products / rate.products_per_s + over * rate.rest_s
+
+
+def _wait_s(heads: Heads, by: Attending) -> float:
+    """For one key and one value to come, where no arithmetic hides it. A lone head's rows lie side by side."""
+    kind, rate = find_kv_type(by.kv_type), by.rate
+    row, value = (tensor_bytes(kind, heads.cached * width, 1) for width in (heads.key, heads.value))
+    reading = (row + value) / heads.cached / rate.cache_bytes_per_s if rate.cache_bytes_per_s else 0.0
+    steps = heads.key // rate.step
+    met = [stall for stall in rate.stalls if steps >= stall.steps]
+    stalled = max(met, key=lambda stall: stall.steps, default=None)
+    if stalled is None or heads.cached == 1 or row < stalled.row_bytes:
+        return reading
+    return reading + stalled.seconds
 
 
 @lru_cache(maxsize=4096)

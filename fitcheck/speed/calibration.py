@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from math import exp, fsum, log, sqrt
 
 from fitcheck.schema.calibration import Factors, Learned
-from fitcheck.schema.engine import Engine, Prefill, PrefillGpu, Residual, TypeRate
+from fitcheck.schema.engine import AttentionRate, Engine, Prefill, PrefillGpu, Residual, TypeRate
 
 # Log spread of a run repeated on a machine that other programs use too, and of
 # the factors from machine to machine: published llama.cpp runs on CPUs lie within 0.81 and
@@ -63,9 +63,7 @@ def with_factors(engine: Engine, factors: Factors) -> Engine:
         overhead_s_per_layer=engine.overhead_s_per_layer * overhead,
         overhead_s_per_product=engine.overhead_s_per_product * overhead,
         rates=_times(engine.rates, arithmetic),
-        attention=tuple(
-            replace(row, products_per_s=row.products_per_s * arithmetic) for row in engine.attention
-        ),
+        attention=tuple(_attention(row, arithmetic) for row in engine.attention),
         families=tuple(
             replace(
                 row,
@@ -104,6 +102,15 @@ def _applied(engine: Engine, learned: Learned) -> Engine:
 
 def _times(rates: tuple[TypeRate, ...], factor: float) -> tuple[TypeRate, ...]:
     return tuple(replace(rate, weights_per_s=rate.weights_per_s * factor) for rate in rates)
+
+
+def _attention(row: AttentionRate, factor: float) -> AttentionRate:
+    return replace(
+        row,
+        products_per_s=row.products_per_s * factor,
+        score_s=row.score_s / factor,
+        rest_s=row.rest_s / factor,
+    )
 
 
 def _prefill(prefill: Prefill, factor: float) -> Prefill:

@@ -12,7 +12,7 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import Walk, products
+from fitcheck.speed.attention import Attending, attention_s
 from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
@@ -22,6 +22,7 @@ from fitcheck.speed.engines import (
     gpu_rate,
     gpu_rate_together,
     gpu_share,
+    isa_of,
     residual,
 )
 from fitcheck.speed.passes import Pass, at_most, experts_met, pass_of
@@ -184,14 +185,13 @@ class Runner:
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
         reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
-        rate = attention_rate(self.engine, self.request.kv_type, self.flash_attention)
-        cores = self.cores
+        kv_type, cores = self.request.kv_type, self.cores
+        rate = attention_rate(self.engine, kv_type, self.flash_attention, isa_of(self.machine))
         if rate is None or cores is None:
             return reading
-        core = rate.products_per_s * (core_speed(self.engine, self.machine) or 1.0)
-        walk = Walk(self.engine.cell_padding, rate.skips_masked, rate.shares_cells_from, cores)
-        asked = self.together.tokens * products(self.model, depth, walk, self.layers)
-        return soft_max(reading, asked / (core * cores))
+        speed = core_speed(self.engine, self.machine) or 1.0
+        by = Attending(rate, self.engine.cell_padding, kv_type, cores, speed)
+        return soft_max(reading, self.together.tokens * attention_s(self.model, depth, by, self.layers))
 
     def _overhead_s(self, per_layer: float) -> float:
         layers = self.model.layers if self.layers is None else self.layers

@@ -108,11 +108,18 @@ def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> Cor
     return CoreRate(nearest.weights_per_s * scale, "assumed")
 
 
-def attention_rate(engine: Engine, kv_type: str, flash_attention: bool) -> AttentionRate | None:
-    """The engine's own attention speed for this cache; f16 stands in for the rest."""
+def attention_rate(
+    engine: Engine, kv_type: str, flash_attention: bool, isa: str | None = None
+) -> AttentionRate | None:
+    """The engine's own attention speed for this cache; f16 stands in for the rest.
+
+    Of an ISA's own code where that was measured, else what holds for any.
+    """
     same = [rate for rate in engine.attention if rate.flash_attention == flash_attention]
-    exact = [rate for rate in same if rate.kv_type == kv_type]
-    return next(iter(exact or same), None)
+    exact = [rate for rate in same if rate.kv_type == kv_type] or same
+    own = [rate for rate in exact if rate.isa == isa]
+    general = [rate for rate in exact if rate.isa is None]
+    return next(iter(own or general or exact), None)
 
 
 def gpu_share(engine: Engine, gpu_name: str) -> GpuShare:
