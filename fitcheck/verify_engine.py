@@ -4,33 +4,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
+from fitcheck.bench.clock import Deadline
 from fitcheck.bench.engine_run import Progress, Reads, Round, run_rounds
 from fitcheck.bench.environment import environment
 from fitcheck.bench.statistics import doubt, ratios
-from fitcheck.errors import BadInput
 from fitcheck.expectation import bytes_per_token, predicted, prefill_speed
+from fitcheck.runners.task import Runner, Session, Task, Timed
 from fitcheck.schema.calibration import Shape
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine, ReadBandwidth
 from fitcheck.schema.measurement import PrefillCheck, Verification
 from fitcheck.schema.plan import FormatPlan
 from fitcheck.schema.request import Request
-from fitcheck.sources.llama_bench import BenchRow, bench_rows
 from fitcheck.speed.engines import isa_of
 
 ROUNDS = 3
-_REPETITIONS = 2
 _STEP_S = 1.0  # what one repetition should take
 _LEAST_TOKENS, _MOST_TOKENS = 4, 128
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRun:
-    """The program to run, on what, and how long it may take."""
+    """What runs, on which file, and how long it may take."""
 
-    program: str
+    runner: Runner
     file: Path
     prompt: int  # tokens of the prefill test; 0 for none
     limit_s: float
@@ -48,18 +46,18 @@ class EngineCheck:
     request: Request
 
     def verify(self, progress: Progress) -> Verification:
-        """Run llama-bench in rounds, each predicted from the plain reads around it.
+        """Run the engine in rounds, each predicted from the plain reads around it.
 
         Raises BadInput where the engine fails, and NativeMissing where plain
         reads can't be timed.
         """
-        command = self._command(_decoded_tokens(self._predict(self.machine)))
         reads = Reads(self._threads, self._engine.pages, self.run.buffer_bytes)
-        turns = run_rounds(command, ROUNDS, reads, self.run.limit_s, progress)
-        checks = [
-            _Check(self._predict(self._reading(turn)), bench_rows(turn.output.text), turn) for turn in turns
-        ]
-        return self._verification(command, checks)
+        deadline = Deadline.after(self.run.limit_s)
+        with self.run.runner.session(self._task(), deadline) as session:
+            turns = run_rounds(session.turn, ROUNDS, reads, deadline, progress)
+            built = _built_for(self.machine, session)
+            checks = [_Check(self._predict(self._reading(built, turn)), turn) for turn in turns]
+            return self._verification(session, built, checks)
 
     @property
     def _engine(self) -> Engine:
@@ -73,17 +71,15 @@ class EngineCheck:
         request = replace(self.request, threads=self._threads, prompt=self.run.prompt or None)
         return predicted(self.shape, request, "cpu", machine, self.engines)
 
-    def _reading(self, turn: Round) -> Machine:
+    def _reading(self, machine: Machine, turn: Round[Timed]) -> Machine:
         """The machine with the bandwidth of one round, and no other."""
         row = ReadBandwidth(self._threads, self._engine.pages, turn.read_bytes_per_s)
-        overrides = tuple(name for name in self.machine.overrides if name != "bandwidth")
-        return replace(
-            self.machine, read_bandwidth=(row,), peak_bandwidth_bytes_per_s=None, overrides=overrides
-        )
+        overrides = tuple(name for name in machine.overrides if name != "bandwidth")
+        return replace(machine, read_bandwidth=(row,), peak_bandwidth_bytes_per_s=None, overrides=overrides)
 
-    def _verification(self, command: Sequence[str], checks: Sequence["_Check"]) -> Verification:
+    def _verification(self, session: Session, machine: Machine, checks: Sequence["_Check"]) -> Verification:
         """Medians over the rounds; every round's error is against its own prediction."""
-        decode, layers = checks[0].test("decoded"), len(self.shape.model.layers)
+        task, layers = self._task(), len(self.shape.model.layers)
         read = bytes_per_token(self.shape, self.request)
         reads = [check.turn.read_bytes_per_s for check in checks]
         expected = [check.expected for check in checks]
@@ -93,30 +89,31 @@ class EngineCheck:
         return Verification(
             model=self.shape.model.name,
             format=self.shape.format,
-            context=self.request.depth + decode.decoded,
+            context=self.request.depth + task.decoded,
             depth=self.request.depth,
             threads=self._threads,
-            isa=isa_of(self.machine) or "unknown",
+            isa=isa_of(machine) or "unknown",
             layers_run=layers,
             layers_total=layers,
             predicted_tokens_per_s=median(expected),
             measured_tokens_per_s=median(measured),
             error=median(ratios(expected, measured)) - 1,
-            resident_bytes=max(check.turn.output.resident_bytes for check in checks),
+            resident_bytes=max(check.turn.answer.resident_bytes for check in checks),
             read_bandwidth_bytes_per_s=median(reads),
             share_of_read_bandwidth=median(shares),
             bytes_per_token=read,
             basis="measured",
-            raw=tuple(1 / speed for check in checks for speed in check.test("decoded").tokens_per_s),
+            raw=tuple(1 / speed for check in checks for speed in check.turn.answer.decode),
             raw_read=tuple(reads),
             stable=why is None,
             unstable_why=why,
             energy_joules_per_token=None,
             energy_source="not measured with another program's run",
-            environment=environment(self.machine, self._engine.pages),
+            environment=environment(machine, self._engine.pages),
             engine=self._engine.name,
-            engine_build=decode.build,
-            engine_flags=tuple(command[1:]),
+            engine_build=checks[0].turn.answer.build,
+            engine_flags=session.flags,
+            runner=self.run.runner.name,
             file=str(self.run.file),
             kv_type=self.request.kv_type,
             flash_attention=self.request.flash_attention,
@@ -124,41 +121,34 @@ class EngineCheck:
         )
 
     def _prefill(self, checks: Sequence["_Check"]) -> PrefillCheck:
-        raw = tuple(speed for check in checks for speed in check.test("prompt").tokens_per_s)
+        raw = tuple(speed for check in checks for speed in check.turn.answer.prefill)
         tokens, measured = self.run.prompt, median(raw)
         guesses = [prefill_speed(check.plan, tokens, self.request.depth) for check in checks]
         known = [guess for guess in guesses if guess]
         guess = median(known) if known else None
         return PrefillCheck(tokens, measured, guess, guess / measured - 1 if guess else None, raw)
 
-    def _command(self, decoded: int) -> list[str]:
-        """llama-bench's own words for the request; every build of the last years knows these."""
+    def _task(self) -> Task:
         request = self.request
-        flags: dict[str, object] = {
-            "-m": self.run.file,
-            "-p": self.run.prompt,
-            "-n": decoded,
-            "-d": request.depth,
-            "-t": self._threads,
-            "-ub": request.ubatch,
-            "-r": _REPETITIONS,
-            "-ngl": 0,
-            "-o": "json",
-        }
-        if request.kv_type != "f16":
-            flags |= {"-ctk": request.kv_type, "-ctv": request.kv_type}
-        if request.flash_attention != "auto":
-            flags["-fa"] = int(request.flash_attention == "on")
-        return [self.run.program, *(str(part) for flag in flags.items() for part in flag)]
+        return Task(
+            file=self.run.file,
+            prompt=self.run.prompt,
+            decoded=_decoded_tokens(self._predict(self.machine)),
+            depth=request.depth,
+            threads=self._threads,
+            ubatch=request.ubatch,
+            kv_type=request.kv_type,
+            flash_attention=request.flash_attention,
+            vocab_size=self.shape.model.vocab_size,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A round: what was predicted of it, and what the engine printed."""
+    """A round: what was predicted of it, and what the engine answered."""
 
     plan: FormatPlan
-    tests: tuple[BenchRow, ...]
-    turn: Round
+    turn: Round[Timed]
 
     @property
     def expected(self) -> float:
@@ -166,14 +156,14 @@ class _Check:
 
     @property
     def measured(self) -> float:
-        return median(self.test("decoded").tokens_per_s)
+        return median(self.turn.answer.decode)
 
-    def test(self, what: Literal["prompt", "decoded"]) -> BenchRow:
-        """The test of prompt or of decoded tokens. Raises BadInput where it is missing."""
-        for test in self.tests:
-            if getattr(test, what):
-                return test
-        raise BadInput("llama-bench left out a test that was asked for", "try a newer llama.cpp")
+
+def _built_for(machine: Machine, session: Session) -> Machine:
+    """The machine without the instructions that the engine was not built for."""
+    if session.features is None:
+        return machine
+    return replace(machine, simd=tuple(name for name in machine.simd if name in session.features))
 
 
 def _decoded_tokens(row: FormatPlan) -> int:

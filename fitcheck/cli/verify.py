@@ -34,6 +34,9 @@ from fitcheck.schema.measurement import Verification
 @click.option(
     "--llama-bench", metavar="PATH", envvar="FITCHECK_LLAMA_BENCH", help="The program to run [PATH]."
 )
+@click.option(
+    "--llama-server", metavar="PATH", envvar="FITCHECK_LLAMA_SERVER", help="Or this one, over HTTP [PATH]."
+)
 @click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
 @ubatch_option
 @click.option(
@@ -46,7 +49,8 @@ from fitcheck.schema.measurement import Verification
 def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     """Run MODEL's real shape with packed random weights and check the prediction.
 
-    With --engine llama.cpp, MODEL is a GGUF file and an installed llama-bench runs it.
+    With --engine llama.cpp, MODEL is a GGUF file that an installed llama-bench runs, else llama-server, else
+    the Python library xllamacpp.
 
     All layers if they fit in the memory that is free (or in --ram, if that is
     less), else as many whole layers as do. Nothing is left behind, whatever
@@ -75,11 +79,11 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
 
 def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
     """Run an installed engine on the file. Raises BadInput for what is no file, or no engine to run."""
-    from fitcheck.bench.engine_run import find_llama_bench  # noqa: PLC0415
     from fitcheck.planner import find_engine  # noqa: PLC0415
     from fitcheck.probe import probe_machine  # noqa: PLC0415
     from fitcheck.probe.machine import buffer_bytes  # noqa: PLC0415
     from fitcheck.render.progress import progress_bar  # noqa: PLC0415
+    from fitcheck.runners import find_runner  # noqa: PLC0415
     from fitcheck.schema.calibration import Shape  # noqa: PLC0415
     from fitcheck.schema.request import Request  # noqa: PLC0415
     from fitcheck.sources.weight_files import is_gguf, load_gguf  # noqa: PLC0415
@@ -102,7 +106,7 @@ def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:
         ubatch=options["ubatch"],
     )
     run = EngineRun(
-        program=find_llama_bench(options["llama_bench"]),
+        runner=find_runner({name.replace("_", "-"): path for name, path in options.items()}),
         file=Path(model).expanduser().resolve(),
         prompt=options["prompt"],
         limit_s=options["time_limit"],

@@ -18,7 +18,7 @@ def print_verification(result: Verification, file: TextIO) -> None:
         f"{tokens(result.depth)} of {tokens(result.context)} cells filled"
     )
     if result.engine != OWN_ENGINE:
-        console.print(f"run by {result.engine} {result.engine_build or '(build unknown)'}")
+        console.print(f"run by {result.engine} {result.engine_build or '(build unknown)'}, {result.runner}")
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column(justify="right", style="bold")

@@ -27,11 +27,12 @@ class TypeRate:
 
 
 class Stall(NamedTuple):
-    """What a core waits for one cell of a key and value head, because its rows lie too far apart to be guessed.
+    """What a core waits for one cell of a key and value head: its rows lie too far apart to be guessed.
 
-    Rows of ``row_bytes`` and more, which all heads of a layer share, and heads that the loop takes ``steps``
-    of its steps for, or more: a load that sees one stride is fetched ahead, two in turn are not, and from four
-    on the row itself looks like a stream.
+    Rows of ``row_bytes`` and more, which all heads of a layer share, and heads
+    for which the loop takes ``steps`` or more: a load that sees one stride is
+    fetched ahead, two in turn are not, and from four on a head's part of the
+    row looks like a stream.
     """
 
     steps: int

@@ -96,6 +96,7 @@ class Verification:
     environment: dict[str, str]
     notes: tuple[str, ...] = ()
     engine: str = OWN_ENGINE
+    runner: str | None = None  # the program or library that ran it, where it was not us
     engine_build: str | None = None  # the program's commit and number
     engine_flags: tuple[str, ...] = ()  # all it was called with
     file: str | None = None  # what was run, where it was a file

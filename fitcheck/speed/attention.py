@@ -127,7 +127,7 @@ def _score_s(heads: Heads, rate: AttentionRate) -> float:
 
 
 def _wait_s(heads: Heads, by: Attending) -> float:
-    """For one key and one value to come, where no arithmetic hides it. A lone head's rows lie side by side."""
+    """Until one key and one value come, where no arithmetic hides it. A lone head's rows touch."""
     kind, rate = find_kv_type(by.kv_type), by.rate
     row, value = (tensor_bytes(kind, heads.cached * width, 1) for width in (heads.key, heads.value))
     reading = (row + value) / heads.cached / rate.cache_bytes_per_s if rate.cache_bytes_per_s else 0.0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fitcheck.bench import native
 
 RECORDED = Path(__file__).parents[1] / "unit" / "sources" / "results" / "llama_bench.json"
 NATIVE = pytest.mark.skipif(not native.available(), reason="plain reads need the C extension")
+NOTHING_FOUND = "no llama-bench or llama-server is on PATH, and no xllamacpp is installed"
 MACHINE = ("--machine", "ryzen-9-7950x")
 
 BENCH = """#!{python}
@@ -168,7 +170,11 @@ def test_what_can_t_be_run_is_one_line(tiny_gguf: Path, tmp_path: Path) -> None:
         (("8b", "--engine", "llama.cpp", "--llama-bench", "/bin/true"), "8b is no GGUF file"),
         ((str(tiny_gguf), "--engine", "vllm"), "can't run vllm"),
         ((str(tiny_gguf), "--engine", "llama.cpp", "--llama-bench", "/nosuch"), "/nosuch is no program"),
-        ((str(tiny_gguf), "--engine", "llama.cpp"), "no llama-bench is on PATH"),
+        (
+            (str(tiny_gguf), "--engine", "llama.cpp", "--llama-server", "/nosuch"),
+            "name its llama-server with",
+        ),
+        *(() if find_spec("xllamacpp") else (((str(tiny_gguf), "--engine", "llama.cpp"), NOTHING_FOUND),)),
     ):
         done = run("verify", *args, data=tmp_path, PATH="/nonexistent")
         assert done.returncode == 2

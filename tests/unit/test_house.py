@@ -22,7 +22,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("accuracy",),
     ("requirements", "ranking", "claims", "expectation"),
     ("sources", "bench"),
-    ("probe",),
+    ("probe", "runners"),
     ("verify", "verify_engine"),
     ("calibrate",),
     ("render",),
