@@ -18,12 +18,21 @@ class TypeRate:
     A core alone does more than one beside others at work: they share clock and
     cache, and wait for the last after every product. ``parallel_share`` of the
     rate is left to each; 1 where the rate was seen with all of them at work.
+
+    Code for many tokens takes them in tiles: it starts with ``since`` of them,
+    and does half of its rate where ``half_at`` are there.
     """
 
     type: str
     isa: str
     weights_per_s: float
     parallel_share: float = 1.0
+    since: int = 1
+    half_at: float = 0.0
+
+    def of_many(self, tokens: int) -> float | None:
+        """Weights x tokens a second; None where the code for many isn't used yet."""
+        return self.weights_per_s * tokens / (tokens + self.half_at) if tokens >= self.since else None
 
 
 class Stall(NamedTuple):

@@ -121,8 +121,9 @@ def _memory(table: Table) -> EngineMemory:
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
     """Rates stand in tables that share an ISA and a source."""
+    shared = ("isa", "parallel_share", "since", "half_at")
     return tuple(
-        TypeRate(name, table["isa"], rate, table.get("parallel_share", 1.0))
+        TypeRate(type=name, weights_per_s=rate, **{key: table[key] for key in shared if key in table})
         for table in tables
         for name, rate in table["weights_per_s"].items()
     )

@@ -23,6 +23,7 @@ from fitcheck.speed.engines import (
     gpu_rate_together,
     gpu_share,
     isa_of,
+    prefill_rate,
     residual,
 )
 from fitcheck.speed.passes import Pass, at_most, experts_met, pass_of
@@ -171,7 +172,20 @@ class Runner:
             alone = gpu_rate(self.engine, self.card, group.type)
             return self._work(group, alone, gpu_rate_together(self.engine, self.card, group.type))
         rate, cores = self.rate(group.type), self.cores
-        return self._work(group, rate.of(cores) if rate and cores else None)
+        if rate is None or cores is None:
+            return self._work(group, None)
+        return self._together(group, rate.of(cores), cores)
+
+    def _together(self, group: ReadGroup, alone: float, cores: int) -> Load:
+        """Cores that multiply the tokens of a pass: one by one, or by the code for many, if that is used."""
+        tokens = self.together.tokens
+        if tokens == 1:
+            return Load(group.bytes, group.weights, alone)
+        many = prefill_rate(self.engine, self.machine, group.type)
+        known = many.of_many(tokens) if many else None
+        speed = cores * (core_speed(self.engine, self.machine) or 1.0)
+        rate = alone if known is None else min(known * speed, tokens * alone)
+        return Load(self.bytes_read(group), group.weights * tokens, rate)
 
     def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
         """A pass never takes less than one token alone, whatever products of many tokens reach."""

@@ -155,6 +155,12 @@ def gpu_rate_together(engine: Engine, gpu: Gpu, weight_type: str) -> float | Non
     return gpu.lane_ops_per_s
 
 
+def prefill_rate(engine: Engine, machine: Machine, weight_type: str) -> TypeRate | None:
+    """What a core of the machine's ISA was measured to do with many tokens at once; None where it wasn't."""
+    rates, isa = engine.prefill.rates if engine.prefill else (), isa_of(machine)
+    return next((rate for rate in rates if (rate.type, rate.isa) == (weight_type, isa)), None)
+
+
 def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:
     """What a GPU of that name was published to do with prompts."""
     name = f" {gpu.name.lower().replace('-', ' ')} "

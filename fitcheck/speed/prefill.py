@@ -8,7 +8,7 @@ all of its tokens: arithmetic binds, and an engine's matrix products have rates
 of their own. Only what was measured is answered: None elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, core_speed, isa_of, prefill_gpu
+from fitcheck.speed.engines import HALF_TYPES, core_speed, prefill_gpu, prefill_rate
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -35,6 +35,9 @@ class _Rates(NamedTuple):
     weights_per_s: tuple[float | None, ...]
     products_per_s: float
     bytes_per_s: float
+    half_at: tuple[float, ...] | None = (
+        None  # tokens of a batch, where a rate is reached by half; None: at once
+    )
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Prefiller:
 
     def _batch_s(self, rates: _Rates, tokens: int) -> float:
         """Seconds of the matrix products of one micro-batch."""
+        half_at = rates.half_at or (0.0,) * len(self.groups)
         return sum(
-            soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * tokens / rate)
-            for group, rate in zip(self.groups, rates.weights_per_s, strict=True)
+            soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * (tokens + half) / rate)
+            for group, rate, half in zip(self.groups, rates.weights_per_s, half_at, strict=True)
             if rate
         )
 
@@ -88,16 +92,20 @@ class Prefiller:
 
     def _of_cores(self, known: Prefill) -> _Rates | None:
         """All cores together: what one was measured to do, at this machine's speed of a core."""
-        isa, cores, flash = isa_of(self.runner.machine), self.runner.cores, self.runner.flash_attention
-        rates = {rate.type: rate.weights_per_s for rate in known.rates if rate.isa == isa}
+        engine, machine, cores = self.runner.engine, self.runner.machine, self.runner.cores
+        found = {group.type: prefill_rate(engine, machine, group.type) for group in self.groups}
+        rates = {name: rate for name, rate in found.items() if rate}
+        flash = self.runner.flash_attention
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None
-        power = cores * (core_speed(self.runner.engine, self.runner.machine) or 1.0)
+        power = cores * (core_speed(engine, machine) or 1.0)
+        of_groups = [rates.get(group.type) for group in self.groups]
         return _Rates(
-            tuple(rates[group.type] * power if group.type in rates else None for group in self.groups),
+            tuple(rate.weights_per_s * power if rate else None for rate in of_groups),
             attention[0] * power,
             self.runner.reading.bytes_per_s,
+            tuple(rate.half_at if rate else 0.0 for rate in of_groups),
         )
 
     def _of_gpu(self, gpu: Gpu) -> _Rates | None:
@@ -115,7 +123,7 @@ class Prefiller:
         of_groups = tuple(rates.get(group.type) for group in self.groups)
         return _Rates(of_groups, row.products_per_s, self.runner.reading.bytes_per_s)
 
-    def _covered(self, rates: dict[str, float]) -> bool:
+    def _covered(self, rates: Container[str]) -> bool:
         """Whether all weights that matter are of types with a rate."""
         missing = sum(group.prompt_weights for group in self.groups if group.type not in rates)
         return missing <= _NEGLIGIBLE * sum(group.prompt_weights for group in self.groups)
