@@ -21,7 +21,9 @@ class Case:
 
     def predict(self, engine: Engine) -> Decode:
         run = self.run
-        request = Request(threads=run.threads, flash_attention=run.flash_attention, kv_type=run.kv_type)
+        request = Request(
+            threads=run.threads, flash_attention=run.flash_attention, kv_type=run.kv_type, batch=run.batch
+        )
         return Runner(self.model, self.machine, engine, request).decoder(self.groups).at(run.depth)
 
     def ratio(self, engine: Engine) -> float:

@@ -17,15 +17,27 @@ def own_scores(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Itera
 
     Each interval is as wide as the runs of the other models make it.
     """
-    judged = [one for engine in engines for one in _of_engine(cases, engine)]
+    judged = [one for engine in engines for one in _of_engine(_alone(cases), engine)]
     seen = {own.run.model for own in cases if own.fitted}
     for name, belongs in _CLASSES.items():
         if group := [one for own, one in judged if not own.fitted and belongs(own)]:
             yield score(KIND, name, group)
     if group := [one for own, one in judged if not own.fitted and own.run.model not in seen]:
         yield score(KIND, "of models no figure was set from", group)
+    yield from _together(cases, engines)
     if group := [one for own, one in judged if own.fitted]:
         yield score(KIND, "a figure was set from them", group)
+
+
+def _together(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Iterator[Score]:
+    """Sequences that decode together, which plans call assumed."""
+    several = {own: case for own, case in cases.items() if own.run.batch > 1}
+    if group := [one for engine in engines for _, one in _of_engine(several, engine)]:
+        yield score(KIND, "2, 4 and 8 sequences together", group)
+
+
+def _alone(cases: Mapping[OwnRun, Case]) -> dict[OwnRun, Case]:
+    return {own: case for own, case in cases.items() if own.run.batch == 1}
 
 
 _CLASSES: dict[str, Callable[[OwnRun], bool]] = {
@@ -52,7 +64,7 @@ def own_spread(cases: Mapping[OwnRun, Case], engine: Engine) -> Spread | None:
 
     None where the engine has no such run.
     """
-    ratios = _ratios(cases, engine)
+    ratios = _ratios(_alone(cases), engine)
     return _spread(ratios) if ratios else None
 
 

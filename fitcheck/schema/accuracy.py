@@ -35,6 +35,7 @@ class PublishedRun:
     published_engine: str
     source: str
     kv_type: str = "f16"
+    batch: int = 1  # sequences that decode together: tokens_per_s is of all of them
 
 
 @dataclass(frozen=True, slots=True)

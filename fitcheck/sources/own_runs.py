@@ -83,6 +83,7 @@ def _run(row: dict[str, str], machine: str) -> OwnRun:
             published_engine=row["engine"],
             source=f"profiles/measurements/own/{machine}.csv",
             kv_type=row["kv_type"],
+            batch=int(row["batch"]),
         ),
         tuple(_read(row, pages, threads) for pages in ("4k", "huge") for threads in _THREADS),
         steady=abs(before / after - 1) < _STEADY and float(row["others"]) < _IDLE,

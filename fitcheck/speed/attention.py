@@ -103,12 +103,12 @@ def attention_s(model: Model, depth: int, by: Attending, layers: range | None = 
     for layer in asked:
         for mixer in (layer.mixer, layer.beside):
             if heads := _heads(mixer):
-                total += walk.cells(_seen(mixer, depth)) * _cell_s(heads, by)
+                total += walk.cells(_seen(mixer, depth)) * cell_s(heads, by)
     return total / by.cores
 
 
 @lru_cache(maxsize=1024)
-def _cell_s(heads: Heads, by: Attending) -> float:
+def cell_s(heads: Heads, by: Attending) -> float:
     """Seconds of one core for all heads' scores with one cell, and for what they are good for."""
     alone = heads.queries * _score_s(heads, by.rate) / by.speed + heads.cached * _wait_s(heads, by)
     if by.cores == 1:

@@ -10,9 +10,18 @@ from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import profile_path, read_toml, stems
-from fitcheck.speed.attention import Walk, products
+from fitcheck.speed.attention import Attending, Heads, Walk, cell_s, products
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import CoreRate, core_rate, core_speed, gpu_rate, gpu_share, isa_of, residual
+from fitcheck.speed.engines import (
+    CoreRate,
+    attention_rate,
+    core_rate,
+    core_speed,
+    gpu_rate,
+    gpu_share,
+    isa_of,
+    residual,
+)
 from fitcheck.speed.roofline import Load, soft_max, step
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -240,3 +249,55 @@ def test_rates_name_known_types_once(engine: Engine) -> None:
     named = [(rate.type, rate.isa) for rate in engine.rates]
     assert len(named) == len(set(named))
     assert all(name in WEIGHT_TYPES for name, _ in named)
+
+
+def attended(kind: str, heads: Heads, cores: int, isa: str = "avx512") -> float:
+    """Nanoseconds a score and core, by the profile's figures."""
+    flash = kind != "products"
+    rate = attention_rate(LLAMA, "f16" if flash is False else kind, flash, isa)
+    assert rate is not None
+    kv_type = kind if flash else "f16"
+    return cell_s(heads, Attending(rate, 256, kv_type, cores)) / heads.queries * 1e9
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "cores", "isa", "seen"),
+    [
+        ("f16", (32, 8, 64), 1, "avx512", 22.6),
+        ("f16", (14, 2, 64), 1, "avx512", 20.3),
+        ("f16", (16, 16, 64), 2, "avx512", 38.9),
+        ("f16", (32, 8, 128), 1, "avx512", 59.2),
+        ("f16", (12, 2, 128), 1, "avx512", 32.0),
+        ("f16", (32, 32, 128), 2, "avx512", 126.9),
+        ("f16", (8, 2, 256), 1, "avx512", 68.8),
+        ("f16", (32, 8, 64), 1, "avx2", 43.3),
+        ("f16", (24, 8, 128), 1, "avx2", 43.8),
+        ("q8_0", (14, 2, 64), 1, "avx512", 27.5),
+        ("q8_0", (16, 8, 128), 1, "avx512", 98.5),
+        ("q4_0", (16, 2, 128), 1, "avx512", 93.2),
+        ("products", (32, 8, 64), 1, "avx512", 14.0),
+        ("products", (32, 8, 64), 2, "avx512", 21.6),
+        ("products", (16, 8, 128), 1, "avx512", 35.9),
+        ("products", (32, 8, 128), 2, "avx512", 35.0),
+    ],
+)
+def test_a_score_costs_what_ggmls_own_products_took(
+    kind: str, shape: tuple[int, int, int], cores: int, isa: str, seen: float
+) -> None:
+    """One token over 2048 cells, layers enough that no cache holds them: nanoseconds a score and core, b11434."""
+    queries, cached, size = shape
+    assert attended(kind, Heads(queries, cached, size, size), cores, isa) == pytest.approx(seen, rel=0.12)
+
+
+def test_a_head_that_is_no_multiple_of_the_loops_step_costs_more_than_a_longer_one() -> None:
+    """Phi 3 has heads of 96: a third of each goes element by element where a step takes 64."""
+    assert attended("f16", Heads(32, 2, 96, 96), 1) > 1.5 * attended("f16", Heads(32, 2, 128, 128), 1)
+
+
+def test_many_heads_in_the_cache_lie_far_apart() -> None:
+    """The same query heads over 2 and over 8 cached ones: rows of 512 bytes are fetched ahead, of 2048 not."""
+    near, far = (attended("f16", Heads(8, cached, 128, 128), 1) for cached in (2, 8))
+    assert far > 3 * near
+    assert attended("f16", Heads(8, 1, 512, 512), 1) < attended(
+        "f16", Heads(8, 2, 512, 512), 1
+    )  # one row: no gaps

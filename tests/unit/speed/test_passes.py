@@ -9,6 +9,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.memory import read_groups
 from fitcheck.footprint.stored import stored_as
 from fitcheck.planner import plan
+from fitcheck.schema.engine import TypeRate
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.request import Request
@@ -116,3 +117,9 @@ def test_a_batch_deeper_than_the_context_is_refused() -> None:
     with pytest.raises(BadInput, match="8 sequences"):
         ask(batch=8, depth=1000)
     assert ask(batch=4, depth=1000).plans[0].decode_tokens_per_s
+
+
+def test_products_of_many_tokens_fill_their_tiles() -> None:
+    """Code that starts at two tokens and does half of its rate at four."""
+    many = TypeRate("Q8_0", "avx512", 60e9, since=2, half_at=4)
+    assert (many.of_many(1), many.of_many(4), many.of_many(12)) == (None, 30e9, 45e9)
