@@ -284,7 +284,7 @@ def attended(kind: str, heads: Heads, cores: int, isa: str = "avx512") -> float:
 def test_a_score_costs_what_ggmls_own_products_took(
     kind: str, shape: tuple[int, int, int], cores: int, isa: str, seen: float
 ) -> None:
-    """One token over 2048 cells, layers enough that no cache holds them: nanoseconds a score and core, b11434."""
+    """One token, 2048 cells, more layers than a cache holds: nanoseconds a score and core, b11434."""
     queries, cached, size = shape
     assert attended(kind, Heads(queries, cached, size, size), cores, isa) == pytest.approx(seen, rel=0.12)
 
@@ -295,7 +295,7 @@ def test_a_head_that_is_no_multiple_of_the_loops_step_costs_more_than_a_longer_o
 
 
 def test_many_heads_in_the_cache_lie_far_apart() -> None:
-    """The same query heads over 2 and over 8 cached ones: rows of 512 bytes are fetched ahead, of 2048 not."""
+    """The same query heads over 2 and 8 cached ones: rows of 512 bytes are fetched ahead, of 2048 not."""
     near, far = (attended("f16", Heads(8, cached, 128, 128), 1) for cached in (2, 8))
     assert far > 3 * near
     assert attended("f16", Heads(8, 1, 512, 512), 1) < attended(
