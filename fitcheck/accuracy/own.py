@@ -30,8 +30,10 @@ def own_scores(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Itera
 
 
 def _together(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Iterator[Score]:
-    """Sequences that decode together, which plans call assumed."""
+    """Sequences that decode together, which plans call assumed; none where one model alone was run so."""
     several = {own: case for own, case in cases.items() if own.run.batch > 1}
+    if len({own.run.model for own in several}) < 2:
+        return
     if group := [one for engine in engines for _, one in _of_engine(several, engine)]:
         yield score(KIND, "2, 4 and 8 sequences together", group)
 

@@ -18,6 +18,7 @@ from fitcheck.sources.json_fields import NotJson, parse_json
 HOST = "127.0.0.1"
 _LONGEST_ANSWER = 1 << 22
 _SHORTEST_WAIT_S = 0.1
+_LAST_WORDS_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class ServerSession:
         try:
             status, answer = ask(self.port, method, path, body, self.deadline.left_s)
         except (OSError, http.client.HTTPException):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.running.process.wait(_LAST_WORDS_S)  # its connection closes before it has ended
             self.running.watch(self.deadline)  # it failed, or the time is up
             raise self._odd("stopped answering") from None
         if status != http.client.OK:

@@ -16,16 +16,17 @@ def scores() -> dict[str, Score]:
 
 
 def test_no_run_is_lost() -> None:
-    """Six shapes and one that only figures were set from, six formats, both settings, depths and counts."""
+    """Nine shapes, six formats, both settings, three depths; and some shapes as several sequences."""
     runs = [own.run for own in own_cases()]
     judged = [own.run for own in own_cases() if not own.fitted]
-    assert (len(runs), len(judged)) == (194, 143)
-    assert len({run.model for run in judged}) == 6
+    assert (len(runs), len(judged)) == (282, 231)
+    assert len({run.model for run in judged}) == 9
     assert len({run.format for run in judged}) == 6
     assert {(run.threads, run.flash_attention) for run in judged} == {
         (1, "on"), (1, "off"), (2, "on"), (2, "off"),
     }  # fmt: skip
-    assert {run.depth for run in judged} == {0, 2048, 8192}
+    assert {run.depth for run in judged if run.batch == 1} == {0, 2048, 8192}
+    assert {run.batch for run in judged} == {1, 2, 4, 8}
 
 
 def test_a_run_says_what_it_is_of() -> None:
@@ -42,14 +43,14 @@ def test_no_run_breaks_the_limit() -> None:
 
 def test_where_the_reads_of_the_minute_agree_the_targets_are_met() -> None:
     steady = scores()["reads agree, nobody else ran"]
-    assert steady.runs == 68
+    assert steady.runs == 76
     assert steady.median <= 0.08
     assert steady.p90 <= 0.20
 
 
 def test_eight_of_ten_runs_lie_in_an_interval_of_other_models() -> None:
     whole = scores()["no figure was set from them"]
-    assert whole.runs == 143
+    assert whole.runs == 189
     assert 0.73 <= whole.coverage <= 0.87
     assert whole.median < 0.3 * whole.median_bandwidth_over_size
 
