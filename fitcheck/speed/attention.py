@@ -1,9 +1,11 @@
 """Attention: what one decoded token asks of the cache."""
 
+from collections import Counter
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
+from fitcheck.footprint.tensors import kinds_of
 from fitcheck.schema.model import Attention, CompressedAttention, LatentAttention, Model
 
 
@@ -35,9 +37,13 @@ def products(model: Model, depth: int, walk: Walk = PLAIN, layers: range | None 
 
     A windowed layer sees no further than its window.
     """
-    asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
-    mixers = (mixer for layer in asked for mixer in (layer.mixer, layer.beside))
-    return sum(walk.cells(_seen(mixer, depth)) * _width(mixer) for mixer in mixers)
+    kinds, order = kinds_of(model)
+    asked = Counter(order if layers is None else order[layers.start : layers.stop])
+    return sum(
+        count * walk.cells(_seen(mixer, depth)) * _width(mixer)
+        for kind, count in asked.items()
+        for mixer in (kinds[kind].mixer, kinds[kind].beside)
+    )
 
 
 def _seen(mixer: object, depth: int) -> int:
@@ -69,8 +75,11 @@ def prompt_products(model: Model, depth: int, tokens: int, ubatch: int, padding:
     that the mean token meets half of the prompt and half of its own batch.
     """
     met = depth + (tokens + min(tokens, ubatch)) // 2
-    mixers = [layer.mixer for layer in model.layers]
-    return tokens * sum(_prompt_cells(mixer, met, ubatch, padding) * _width(mixer) for mixer in mixers)
+    kinds, order = kinds_of(model)
+    mixers = ((kinds[kind].mixer, count) for kind, count in Counter(order).items())
+    return tokens * sum(
+        count * _prompt_cells(mixer, met, ubatch, padding) * _width(mixer) for mixer, count in mixers
+    )
 
 
 def _prompt_cells(mixer: object, met: int, ubatch: int, padding: int) -> int:

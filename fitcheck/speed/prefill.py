@@ -19,7 +19,7 @@ from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, core_speed, isa_of, prefill_gpu
+from fitcheck.speed.engines import HALF_TYPES, isa_of, prefill_gpu
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -93,7 +93,7 @@ class Prefiller:
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None
-        power = cores * (core_speed(self.runner.engine, self.runner.machine) or 1.0)
+        power = cores * (self.runner.device.core_speed or 1.0)
         return _Rates(
             tuple(rates[group.type] * power if group.type in rates else None for group in self.groups),
             attention[0] * power,
