@@ -1,14 +1,20 @@
-"""What planning costs in CPU time: ``python docs/planning.py [EVERY]``, with every so many-th model only."""
+"""What planning costs in CPU time: ``python docs/planning.py [EVERY]``.
+
+The last line, every row of every plan, takes a minute or two: with EVERY only
+each so many-th model is asked there. All other lines are of the whole catalogue.
+"""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import _lru_cache_wrapper
 from statistics import median
 
-from fitcheck.planner import plan
-from fitcheck.ranking import Refused, plan_each
+from fitcheck.planner import host_for, plan
+from fitcheck.ranking import Refused, plan_each, take_each
 from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
@@ -22,45 +28,87 @@ ENGINES = load_engines()
 
 
 def main() -> None:
-    """All formats of one model, then all models on as many machines, spread over the catalogue."""
+    """All formats of one model; then all models and formats on machines spread over the catalogue."""
     for machine in _machines():
         for name in MODELS:
-            model = load_model(name)
-            once = _seconds(lambda model=model, machine=machine: plan(model, machine, Request(), ENGINES))
-            print(f"{machine.name:22} {name:15} {1e3 * once:6.1f} ms")
-    every = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    models = [load_model(stem) for stem in stems("models")[::every]]
+            first, again = _one(load_model(name), machine)
+            print(f"{machine.name:22} {name:15} first {1e3 * first:6.1f} ms, again {1e3 * again:6.1f} ms")
     names = stems("machines")
     machines = [load_machine(name) for name in names[:: len(names) // MACHINES][:MACHINES]]
-    begin, rows = time.process_time(), 0
-    for machine in machines:
-        answers = plan_each(models, machine, Request(), ENGINES)
-        rows += sum(len(answer.plans) for answer in answers if not isinstance(answer, Refused))
+    models = [load_model(stem) for stem in stems("models")]
+    _forget()
+    _sweep(models, machines)
+    _rows(models[:: int(sys.argv[1]) if len(sys.argv) > 1 else 1], machines)
+
+
+def _one(model: Model, machine: Machine) -> tuple[float, float]:
+    """Seconds of a first answer and of one more, medians of eleven."""
+
+    def ask() -> object:
+        return plan(model, machine, Request(), ENGINES)
+
+    first = []
+    for _ in range(11):
+        _forget()
+        first.append(_seconds(ask))
+    return median(first), median(_seconds(ask) for _ in range(11))
+
+
+def _sweep(models: list[Model], machines: list[Machine]) -> None:
+    """What ``fitcheck models`` asks: of all formats of each model the one to take, on each machine."""
+    begin, answers = time.process_time(), 0
+    hosts = [host_for(machine, Request(), ENGINES) for machine in machines]
+    for model in models:  # all machines of one model together: what it needs is worked out once
+        answers += sum(len(list(take_each((model,), host))) for host in hosts)
     taken = time.process_time() - begin
-    print(f"{len(models)} models x {len(machines)} machines: {rows} rows, {taken:.1f} s, "
+    print(f"the format to take: {len(models)} models x {len(machines)} machines: {answers} answers, "
+          f"{taken:.2f} s, {1e6 * taken / answers:.0f} us each")  # fmt: skip
+
+
+def _rows(models: list[Model], machines: list[Machine]) -> None:
+    """Every row of every plan."""
+    begin, rows = time.process_time(), 0
+    for model in models:
+        for machine in machines:
+            answers = plan_each((model,), machine, Request(), ENGINES)
+            rows += sum(len(answer.plans) for answer in answers if not isinstance(answer, Refused))
+    taken = time.process_time() - begin
+    print(f"all rows: {len(models)} models x {len(machines)} machines: {rows} rows, {taken:.1f} s, "
           f"{1e6 * taken / rows:.0f} us a row")  # fmt: skip
 
 
 def _machines() -> tuple[Machine, ...]:
     """A desktop, without and with cards."""
     bare = replace(load_machine("desktop-ddr5"), name="64 GiB", ram_bytes=64 * GIB)
-    card = Gpu("NVIDIA GeForce RTX 4090", 24 * GIB, 1008e9)
+    large, small = (
+        Gpu("NVIDIA GeForce RTX 4090", 24 * GIB, 1008e9),
+        Gpu("NVIDIA GeForce RTX 3060", 12 * GIB, 360e9),
+    )
     return (
+        replace(bare, name="16 GiB", ram_bytes=16 * GIB),
         bare,
-        replace(bare, name="64 GiB, one card", gpus=(card,)),
-        replace(bare, name="64 GiB, two cards", gpus=(card, card)),
+        replace(bare, name="64 GiB, a card of 12", gpus=(small,)),
+        replace(bare, name="64 GiB, a card of 24", gpus=(large,)),
+        replace(bare, name="64 GiB, two of 24", gpus=(large, large)),
     )
 
 
+def _forget() -> None:
+    """Empty every cache, as in a process that was asked nothing yet."""
+    for cache in _caches():
+        cache.cache_clear()
+
+
+def _caches() -> Iterator["_lru_cache_wrapper[object]"]:
+    for name, module in sys.modules.items():
+        if name.startswith("fitcheck."):
+            yield from (known for known in vars(module).values() if isinstance(known, _lru_cache_wrapper))
+
+
 def _seconds(ask: Callable[[], object]) -> float:
-    """CPU time of one more answer, the median of eleven after a first."""
+    begin = time.process_time()
     ask()
-    taken = []
-    for _ in range(11):
-        begin = time.process_time()
-        ask()
-        taken.append(time.process_time() - begin)
-    return median(taken)
+    return time.process_time() - begin
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def _vllm(way: Way, engines: Engines, _request: Request, context: int, _budget: 
     yield f"--max-model-len {context}"
     if engines.gpu and engines.gpu.memory.share:
         yield f"--gpu-memory-utilization {engines.gpu.memory.share:g}"
-    if len(way.devices) > 2:
-        yield f"--tensor-parallel-size {len(way.devices) - 1}"
+    if len(way.seats) > 2:
+        yield f"--tensor-parallel-size {len(way.seats) - 1}"
 
 
 _WRITERS: dict[str, Callable[[Way, Engines, Request, int, Budget], Iterator[str]]] = {

@@ -7,12 +7,11 @@ from fitcheck.footprint.layers import ByLayer, reads, span
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.footprint.stored import Stored
+from fitcheck.host import Host
 from fitcheck.placement import Engines, Way
 from fitcheck.schema.engine import Device, Engine
-from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import TokenRate
-from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, weakest
 from fitcheck.speed.disk import disk_of, reread
 from fitcheck.speed.passes import experts_met, pass_of
@@ -26,16 +25,17 @@ class Runners:
     """A model on the devices of a machine; what no format changes is worked out once for all."""
 
     model: Model
-    machine: Machine
-    request: Request
+    host: Host
     _known: dict[_Seat, Runner] = field(default_factory=dict, init=False)
 
     def on(self, engine: Engine, layers: range | None = None, card: int = 0) -> Runner:
         """Some layers, or all, on the CPU or on the card of that number, as the engine has it."""
         seat = (engine.name, engine.device, layers, card)
         if seat not in self._known:
-            gpu = self.machine.gpus[card] if self.machine.gpus else None
-            self._known[seat] = Runner(self.model, self.machine, engine, self.request, layers, gpu)
+            host, device = self.host, self.host.device(engine, card)
+            self._known[seat] = Runner(
+                self.model, host.machine, engine, host.request, layers, device.card, device
+            )
         return self._known[seat]
 
 
@@ -54,7 +54,7 @@ class Speeds:
 
     def at(self, way: Way) -> Decode:
         """The decode speed at the request's depth."""
-        return self.decoder(way).at(self.runners.request.depth)
+        return self.decoder(way).at(self.runners.host.request.depth)
 
     def decoder(self, way: Way) -> Decoder | SplitDecoder:
         if id(way) not in self._known:
@@ -81,7 +81,7 @@ class Speeds:
     def _parts(self, home: Residence, spread: Spread) -> Iterator[Decoder]:
         """What each device does for a token, those that hold nothing left out."""
         weights = home.weights
-        if spread.experts and self.engines.cpu:
+        if spread.experts_in_ram and self.engines.cpu:
             groups = reads(weights, spread.ram, spread.experts, weights.table_reads)
             yield self.runners.on(self.engines.cpu, spread.ram).decoder(groups)
         assert self.engines.gpu is not None
@@ -93,13 +93,12 @@ class Speeds:
 
     def from_disk(self, way: Way) -> Decode | None:
         """The speed where weights in RAM are evicted and read again; None without room to work in."""
-        use = way.devices[-1]
         dense, experts_read, experts, weights = self._mapped_reads(way)
-        cache = (use.usable_bytes or 0) - (use.need_bytes - weights)
+        cache = (way.seats[-1].usable_bytes or 0) - (way.needs[-1] - weights)
         if cache <= 0:
             return None
-        disk, again = disk_of(self.runners.machine.storage), reread(cache, dense, experts_read, experts)
-        decode, gained = self.at(way), pass_of(self.runners.request).gained
+        disk, again = disk_of(self.runners.host.machine.storage), reread(cache, dense, experts_read, experts)
+        decode, gained = self.at(way), pass_of(self.runners.host.request).gained
         rate = decode.tokens_per_s
         low, expected, high = (
             1 / (1 / speed + missing / gained / disk.bytes_per_s)
@@ -115,7 +114,7 @@ class Speeds:
 
     def _mapped_reads(self, way: Way) -> tuple[int, int, int, int]:
         """Of weights in RAM: read by each pass, by its experts, of all experts, and all bytes there are."""
-        met = experts_met(self.runners.model, pass_of(self.runners.request).tokens)
+        met = experts_met(self.runners.model, pass_of(self.runners.host.request).tokens)
         if way.home is None or way.spread is None:
             stored = self.stored
             whole = sum(group.bytes for group in stored.groups)
@@ -134,7 +133,7 @@ class Speeds:
 
 def _in_one(way: Way) -> bool:
     """Whether one device does all of the work."""
-    return way.spread is None or (len(way.spread.cards) == 1 and not way.spread.experts)
+    return way.spread is None or (len(way.spread.ends) == 1 and not way.spread.experts_in_ram)
 
 
 def _card_reads(home: Residence, weights: ByLayer, layers: range, in_ram: range) -> tuple[ReadGroup, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fitcheck.budget import Budget, Pool
 from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
 from fitcheck.footprint.memory import choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
-from fitcheck.schema.engine import Buffer, Engine
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
@@ -44,11 +44,21 @@ class Engines(NamedTuple):
         return self.any.name
 
 
-@dataclass(frozen=True)
+class Seat(NamedTuple):
+    """A device's memory, as an engine may use it."""
+
+    name: str
+    kind: Literal["ram", "gpu", "unified"]
+    usable_bytes: int | None  # None: unknown, and nothing is held against it
+    memory_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
 class Way:
     """One way to run a model: what lies where, and how much room it leaves."""
 
-    devices: tuple[DeviceUse, ...]
+    seats: tuple[Seat, ...]
+    needs: tuple[int, ...]  # bytes on each seat
     gpu: bool  # a GPU computes; on unified memory nothing else tells
     home: Residence | None = None  # None: all in one memory
     spread: Spread | None = None
@@ -56,55 +66,120 @@ class Way:
     @property
     def gpu_layers(self) -> int:
         """Layers on cards, the output counted; 0 where memory is one."""
-        return self.home.layers - len(self.spread.ram) if self.home and self.spread else 0
+        return self.home.layers - self.spread.in_ram if self.home and self.spread else 0
 
     @property
     def cpu_moe_layers(self) -> int:
         """Layers on cards whose experts lie in RAM."""
-        return max(0, self.spread.experts.stop - self.spread.ram.stop) if self.spread else 0
+        return self.spread.experts_in_ram - self.spread.in_ram if self.spread else 0
+
+    @property
+    def devices(self) -> tuple[DeviceUse, ...]:
+        return tuple(
+            DeviceUse(seat.name, seat.kind, seat.usable_bytes, need)
+            for seat, need in zip(self.seats, self.needs, strict=True)
+        )
+
+    @property
+    def rooms(self) -> tuple[int | None, ...]:
+        """What each seat has left, negative where it is too small; None where its memory is unknown."""
+        return tuple(
+            None if seat.usable_bytes is None else seat.usable_bytes - need
+            for seat, need in zip(self.seats, self.needs, strict=True)
+        )
 
     @cached_property
     def headroom_bytes(self) -> int:
         """Of the fullest device whose memory is known."""
-        rooms = [use.usable_bytes - use.need_bytes for use in self.devices if use.usable_bytes is not None]
-        return min(rooms)
+        return min(room for room in self.rooms if room is not None)
 
     @property
     def fits(self) -> bool:
         return self.headroom_bytes >= 0
 
 
-@dataclass(frozen=True)
+class Seating:
+    """What an engine may use of a machine, as was asked for: no model and no format changes it."""
+
+    def __init__(self, request: Request, budget: Budget, engines: Engines) -> None:
+        self.request, self.engines, self.ram = request, engines, budget.ram
+        self.buffers = engines.any.memory.buffers  # the engine's own, where its profile knows them
+        self.alone = tuple(self._alone(budget))
+        self.cards = tuple(map(self._card, budget.cards)) if engines.gpu else ()
+        self.usable = tuple(card.usable_bytes for card in self.cards)
+        self.shares = shares_of(self.cards)
+        host = seat_of(budget.ram) if budget.ram else Seat(RAM, "ram", None, 0)
+        self.seats = (*map(seat_of, self.cards), host)
+
+    @property
+    def onto_cards(self) -> bool:
+        """Whether any layer may go to a card."""
+        return bool(self.cards) and self.request.gpu_layers != 0
+
+    @property
+    def ram_holds_all(self) -> bool:
+        """Whether a model may lie in RAM alone."""
+        return any(not gpu for _, gpu in self.alone)
+
+    @property
+    def splits(self) -> bool:
+        """Whether some layers may stay in RAM, as many as is best."""
+        able = self.engines.any.memory.splits
+        return able and self.engines.cpu is not None and self.ram is not None
+
+    def _alone(self, budget: Budget) -> Iterator[tuple[Seat, bool]]:
+        """Memories that may hold all of a model, and whether a GPU computes on them."""
+        asked, engines = self.request, self.engines
+        if engines.gpu and budget.unified and asked.gpu_layers != 0:
+            yield seat_of(budget.unified), True
+        forced = engines.gpu is not None and bool(asked.gpu_layers or asked.cpu_moe_layers)
+        if engines.cpu and budget.ram and not forced:
+            yield seat_of(budget.ram), False
+
+    def _card(self, card: Pool) -> Pool:
+        """With what the engine may use of it."""
+        share, size = self.engines.any.memory.share, card.memory_bytes
+        return card if share is None else card._replace(reserve_bytes=size - int(share * size))
+
+
+def seat_of(pool: Pool) -> Seat:
+    return Seat(pool.name, pool.kind, pool.usable_bytes, pool.memory_bytes)
+
+
+@dataclass(frozen=True, eq=False)
 class Spreader:
     """A format's weights and the devices they may lie on."""
 
     model: Model
     weights_bytes: int
     by_layer: Callable[[], ByLayer]
-    request: Request
-    budget: Budget
-    engines: Engines
+    on: Seating
 
     def ways(self, context: int) -> Iterator[Way]:
         """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
-        if self.engines.gpu and self.budget.unified and self.request.gpu_layers != 0:
-            yield self._whole(context, self.budget.unified, gpu=True)
-        if self.engines.cpu and self.budget.ram and not self._forced_onto_gpu():
-            yield self._whole(context, self.budget.ram, gpu=False)
-        if self._cards and self.request.gpu_layers != 0:
-            yield from self._on_cards(context)
+        if self.on.alone:
+            need = footprint(
+                self.model, self.weights_bytes, self.on.request, context, self.on.buffers
+            ).total_bytes
+            for seat, gpu in self.on.alone:
+                yield Way((seat,), (need,), gpu)
+        if self.on.onto_cards:
+            home = self._home(context)
+            for spread in self._spreads(home):
+                needs = (home.card_bytes(spread, card) for card in range(len(self.on.cards)))
+                yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home, spread)
 
     def longest(self) -> int:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
-        if not self.budget.cards:
-            usable = max((way.devices[0].usable_bytes or 0 for way in self.ways(CELL_PADDING)), default=0)
-            return max_context(self.model, self.weights_bytes, self.request, usable, self._buffers)
+        if not self.on.onto_cards:
+            usable = max((seat.usable_bytes or 0 for seat, _ in self.on.alone), default=0)
+            return self._longest_in(usable)
         least, most = (context // CELL_PADDING for context in self._bounds())
-        if least == most or self._holds(most * CELL_PADDING):
+        if least == most or self._spread_holds(most * CELL_PADDING):
             return most * CELL_PADDING
         steps = range(least + 1, most)
         return CELL_PADDING * (
-            least + bisect_left(steps, True, key=lambda n: not self._holds(n * CELL_PADDING))
+            least + bisect_left(steps, True, key=lambda n: not self._spread_holds(n * CELL_PADDING))
         )
 
     def _bounds(self) -> tuple[int, int]:
@@ -112,103 +187,66 @@ class Spreader:
 
         Both are quick to find, where each context between them asks how layers are best spread.
         """
-        ram, longest = self.budget.ram, most_cells(self.model, self.request)
+        ram, request = self.on.ram, self.on.request
+        longest = most_cells(self.model, request)
         if ram is None:
             return 0, self._longest_on_cards(longest)
-        room = ram.usable_bytes + sum(self._usable)
-        most = longest_cache(self.model, self.weights_bytes, self.request, room)
-        if self.engines.cpu is None or self._forced_onto_gpu():
+        room = ram.usable_bytes + sum(self.on.usable)
+        most = longest_cache(self.model, self.weights_bytes, request, room)
+        if not self.on.ram_holds_all:
             return 0, most
-        return self._longest_in(ram), most
+        return self._longest_in(ram.usable_bytes), most
 
-    def _longest_in(self, pool: Pool) -> int:
-        return max_context(self.model, self.weights_bytes, self.request, pool.usable_bytes, self._buffers)
-
-    @cached_property
-    def _buffers(self) -> tuple[Buffer, ...]:
-        """The engine's own, where its profile knows them."""
-        return self.engines.any.memory.buffers
+    def _longest_in(self, usable_bytes: int) -> int:
+        return max_context(self.model, self.weights_bytes, self.on.request, usable_bytes, self.on.buffers)
 
     def _longest_on_cards(self, longest: int) -> int:
         """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
-        if self.request.gpu_layers is not None or self.request.cpu_moe_layers is not None:
+        request = self.on.request
+        if request.gpu_layers is not None or request.cpu_moe_layers is not None:
             return longest
         held = self.by_layer()
-        return longest_cache(self.model, held.dense[-1] + held.experts[-1], self.request, sum(self._usable))
+        return longest_cache(self.model, held.dense[-1] + held.experts[-1], request, sum(self.on.usable))
 
-    def _holds(self, context: int) -> bool:
-        return any(way.fits for way in self.ways(context))
+    def _spread_holds(self, context: int) -> bool:
+        """Whether cards and RAM together hold so long a context, in some way or other."""
+        home = self._home(context)
+        return any(self._fits(home, spread) for spread in self._spreads(home))
 
-    @cached_property
-    def _usable(self) -> tuple[int, ...]:
-        """Of each card."""
-        return tuple(card.usable_bytes for card in self._cards)
-
-    @cached_property
-    def _shares(self) -> Shares:
-        return shares_of(self._cards)
-
-    @cached_property
-    def _cards(self) -> tuple[Pool, ...]:
-        """The cards the engine may use, with what it may use of them."""
-        if self.engines.gpu is None:
-            return ()
-        share = self.engines.gpu.memory.share
-        if share is None:
-            return self.budget.cards
-        return tuple(
-            Pool(card.name, card.kind, card.memory_bytes, card.memory_bytes - int(share * card.memory_bytes))
-            for card in self.budget.cards
-        )
-
-    def _forced_onto_gpu(self) -> bool:
-        wanted = bool(self.request.gpu_layers or self.request.cpu_moe_layers)
-        return wanted and self.engines.gpu is not None
-
-    def _whole(self, context: int, pool: Pool, *, gpu: bool) -> Way:
-        """All in one memory."""
-        need = footprint(self.model, self.weights_bytes, self.request, context, self._buffers).total_bytes
-        return Way((DeviceUse(pool.name, pool.kind, pool.usable_bytes, need),), gpu)
-
-    def _on_cards(self, context: int) -> Iterator[Way]:
-        """All on the cards, and what lies between that and all in RAM."""
-        on_cards = self.engines.any.memory.tables_on_cards
-        choices = choices_of(self.request, self._buffers)
-        home = Residence(self.model, self.by_layer(), context, choices, on_cards)
-        for spread in self._spreads(home):
-            yield self._way(home, spread)
+    def _home(self, context: int) -> Residence:
+        on_cards = self.on.engines.any.memory.tables_on_cards
+        choices = choices_of(self.on.request, self.on.buffers)
+        return Residence(self.model, self.by_layer(), context, choices, on_cards)
 
     def _spreads(self, home: Residence) -> Iterator[Spread]:
-        every, asked = home.layers, self.request
-        able = self.engines.any.memory.splits
-        splits = able and self.engines.cpu is not None and self.budget.ram is not None
+        """All on the cards, and what lies between that and all in RAM."""
+        every, asked = home.layers, self.on.request
+        able = self.on.engines.any.memory.splits
         layers = every if asked.gpu_layers is None else asked.gpu_layers
         if not able and (layers < every or asked.cpu_moe_layers):
             return
-        if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not splits:
-            yield spread_over(self._shares, every, layers, asked.cpu_moe_layers or 0)
+        if asked.gpu_layers is not None or asked.cpu_moe_layers is not None or not self.on.splits:
+            yield self._over_cards(home, layers, asked.cpu_moe_layers or 0)
             return
-        whole = spread_over(self._shares, every, every, 0)
+        whole = self._over_cards(home, every)
         yield whole
         if self._over(home, whole):
             yield from self._between(home)
 
     def _between(self, home: Residence) -> Iterator[Spread]:
         """As much as the cards hold; experts in RAM first; as little as RAM leaves to the cards."""
-        every, ram = home.layers, self.budget.ram
-        assert ram is not None
-        few, room, shares = range(1, every), ram.usable_bytes, self._shares
-        most = bisect_left(few, True, key=lambda n: self._over(home, spread_over(shares, every, n, 0)))
-        fullest = spread_over(shares, every, most, 0)
+        few = range(1, home.layers)
+        most = bisect_left(few, True, key=lambda n: self._over(home, self._over_cards(home, n)))
+        fullest = self._over_cards(home, most)
         if most:
             yield fullest
         yield from self._experts_first(home)
-        if not most or home.ram_bytes(fullest) > room:
+        if not most or not self._in_ram(home, fullest):
             return
         few = range(1, most)
-        least = bisect_left(few, True, key=lambda n: home.ram_bytes(spread_over(shares, every, n, 0)) <= room)
+        least = bisect_left(few, True, key=lambda n: self._in_ram(home, self._over_cards(home, n)))
         if few[least:]:
-            yield spread_over(shares, every, few[least], 0)
+            yield self._over_cards(home, few[least])
 
     def _experts_first(self, home: Residence) -> Iterator[Spread]:
         """All layers on the cards, with the experts of as few layers in RAM as need be."""
@@ -218,23 +256,28 @@ class Spreader:
         least = bisect_left(
             range(inside),
             True,
-            key=lambda n: not self._over(home, spread_over(self._shares, every, every, n + 1)),
+            key=lambda n: not self._over(home, self._over_cards(home, every, n + 1)),
         )
         if least < inside:
-            yield spread_over(self._shares, every, every, least + 1)
+            yield self._over_cards(home, every, least + 1)
+
+    def _over_cards(self, home: Residence, layers: int, cpu_moe: int = 0) -> Spread:
+        return spread_over(self.on.shares, home.layers, layers, cpu_moe)
+
+    def _fits(self, home: Residence, spread: Spread) -> bool:
+        return not self._over(home, spread) and self._in_ram(home, spread)
+
+    def _in_ram(self, home: Residence, spread: Spread) -> bool:
+        """Whether RAM holds its part; what nobody knows is held against no one."""
+        ram = self.on.ram
+        return ram is None or home.ram_bytes(spread) <= ram.usable_bytes
 
     def _over(self, home: Residence, spread: Spread) -> bool:
         """Whether a card would hold more than it can."""
-        return any(home.card_bytes(spread, card) > usable for card, usable in enumerate(self._usable))
-
-    def _way(self, home: Residence, spread: Spread) -> Way:
-        ram = self.budget.ram
-        host = DeviceUse(RAM, "ram", ram.usable_bytes if ram else None, home.ram_bytes(spread))
-        uses = (
-            DeviceUse(card.name, "gpu", card.usable_bytes, home.card_bytes(spread, n))
-            for n, card in enumerate(self._cards)
-        )
-        return Way((*uses, host), gpu=True, home=home, spread=spread)
+        for card, usable in enumerate(self.on.usable):  # noqa: SIM110 (the innermost of loops)
+            if home.card_bytes(spread, card) > usable:
+                return True
+        return False
 
 
 def shares_of(cards: Iterable[Pool]) -> Shares:
@@ -244,6 +287,5 @@ def shares_of(cards: Iterable[Pool]) -> Shares:
 def spread_over(shares: Shares, layers: int, on_cards: int, cpu_moe: int) -> Spread:
     """The last layers on the cards in proportion to their memory, the others and some experts in RAM."""
     start, whole = layers - on_cards, shares[-1] or 1
-    ends = [start - (-size * on_cards // whole) for size in shares]
-    spans = tuple(map(range, (start, *ends), ends))
-    return Spread(range(start), range(max(start, cpu_moe)), spans)
+    ends = tuple([start - (-size * on_cards // whole) for size in shares])
+    return Spread(start, max(start, cpu_moe), ends)

@@ -4,21 +4,20 @@ Pure: no clock, no files, no environment. Nothing else in fitcheck decides
 whether a format fits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from fitcheck.budget import Budget, budget_of
+from fitcheck.budget import Budget
+from fitcheck.choice import Candidate, best, offer, offers
 from fitcheck.errors import BadInput, UnknownName
-from fitcheck.footprint.mixes import FORMATS, formats_on
-from fitcheck.footprint.mlx import runs_on_mlx
-from fitcheck.footprint.quality import loss
-from fitcheck.footprint.stored import Stored, stored_as, stored_in
+from fitcheck.footprint.stored import stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
+from fitcheck.host import Host
 from fitcheck.judge import Judge
-from fitcheck.schema.engine import OWN_ENGINE, Engine
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
-from fitcheck.schema.model import Experts, Model
-from fitcheck.schema.plan import Card, FormatPlan, MachineSummary, ModelSummary, Plan
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import Card, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
@@ -28,14 +27,6 @@ from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
 
 DEFAULT_CONTEXT = 4096
-
-# Above 8.5 bits no perplexity gain was ever measured (Q8_0: +0.04 % on
-# Llama-3-8B), so bits beyond it only cost speed.
-BEST_BITS = 8.6
-
-# Q4_K_M and what is larger loses about a percent of perplexity (Llama-3-8B +1.1 %
-# in llama.cpp's quantize README); a layer in RAM costs most of a card's speed.
-GOOD_BITS = 4.5
 
 
 def plan(
@@ -53,39 +44,46 @@ def plan(
     Raises BadInput where the machine's memory is unknown or the context is
     longer than the model's, and UnknownName for a format nobody knows.
     """
-    context = context_for(model, request)
-    request = replace(request, context=context, slots=max(request.slots, request.batch))
-    _check_depth(request, context)
-    budget = budget_of(machine, request)
-    _check_layers(model, request, budget)
-    judge = Judge(model, machine, request, context, budget, engines)
-    plans = tuple(judge.plan(stored) for stored in _candidates(model, machine, request, file))
-    best = _best(model, plans)
+    host = host_for(machine, request, engines)
+    judge = judge_on(host, model, request.context)
+    candidates = candidates_of(judge, file)
+    found = best(candidates, model)
+    rows = tuple(one.row for one in candidates)
+    taken = rows[candidates.index(found)] if found else None
     return Plan(
-        _summary(model, asked),
-        _machine_summary(machine, budget, engines, request),
-        request,
-        plans,
-        best.format if best else None,
-        verdict(model, budget, plans, best),
+        summary(model, asked),
+        machine_summary(host),
+        judge.request,
+        rows,
+        taken.format if taken else None,
+        verdict(model, host.budget, rows, taken),
     )
 
 
-def _candidates(
-    model: Model, machine: Machine, request: Request, file: FileWeights | None
-) -> Iterator[Stored]:
+def host_for(machine: Machine, request: Request, engines: Sequence[Engine]) -> Host:
+    """What all models share that are asked the same of one machine. Raises BadInput without memory."""
+    return Host(machine, replace(request, slots=max(request.slots, request.batch)), engines)
+
+
+def judge_on(host: Host, model: Model, context: int | None) -> Judge:
+    """The judge of all formats, with so long a context. Raises BadInput where the model can't do as asked."""
+    context = context_for(model, replace(host.request, context=context))
+    request = replace(host.request, context=context)
+    _check_depth(request, context)
+    _check_layers(model, request, host.budget)
+    return Judge(model, host, request, context)
+
+
+def candidates_of(judge: Judge, file: FileWeights | None = None) -> list[Candidate]:
+    """Every format that was asked for, or one file's weights. Raises UnknownName."""
     if file is not None:
-        yield stored_in(file)
-        return
-    for name in request.formats or _formats_for(model, machine):
-        yield stored_as(model, name)
-
-
-def _formats_for(model: Model, machine: Machine) -> Iterator[str]:
-    """All formats of such a machine; a mix for experts is, without experts, another by a second name."""
-    experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
-    listed = formats_on(apple=machine.is_mac and runs_on_mlx(model))
-    return (name for name in listed if experts or FORMATS[name].stacks is None)
+        return [Candidate(judge, offer(judge.model, stored_in(file)))]
+    named = judge.request.formats
+    asked = (offer(judge.model, stored_as(judge.model, name)) for name in named)
+    return [
+        Candidate(judge, one)
+        for one in (asked if named else offers(judge.model, apple=judge.host.machine.is_mac))
+    ]
 
 
 def context_for(model: Model, request: Request) -> int:
@@ -127,48 +125,7 @@ def _check_layers(model: Model, request: Request, budget: Budget) -> None:
         raise BadInput(f"{model.name} has {most} layers, not {moe}", f"say --n-cpu-moe {most} or less")
 
 
-def _best(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
-    """The format to take: what loses least, then what runs fastest.
-
-    A model trained ternary loses nothing in a ternary packing, so the fastest
-    one is best. For every other model the least loss of perplexity decides, up
-    to BEST_BITS; a comfortable fit comes before a tight one, and all layers on
-    GPUs before some in RAM where that leaves GOOD_BITS or more.
-    """
-    able = [p for p in plans if p.fits != "no" and _runs(p) and not p.needs_native_training]
-    comfortable = [p for p in able if p.fits == "yes"] or able
-    lossless = [p for p in comfortable if model.trained_ternary and _is_ternary(p)]
-    if lossless:
-        return max(lossless, key=_speed)
-    on_gpus = [p for p in comfortable if _all_on_gpus(p) and GOOD_BITS <= p.bits_per_weight <= BEST_BITS]
-    return most_faithful(model, on_gpus or comfortable)
-
-
-def most_faithful(model: Model, plans: Sequence[FormatPlan]) -> FormatPlan | None:
-    """The row that loses least, the fastest of equals; above BEST_BITS only where nothing else is there."""
-    sane = [p for p in plans if p.bits_per_weight <= BEST_BITS] or plans
-    return min(sane, key=lambda p: (loss(p.format, p.bits_per_weight, model), -_speed(p)), default=None)
-
-
-def _runs(row: FormatPlan) -> bool:
-    """Whether people can run it: fitcheck's own packing is for measuring, no engine loads it."""
-    return row.decode_tokens_per_s is not None and row.engine != OWN_ENGINE
-
-
-def _all_on_gpus(row: FormatPlan) -> bool:
-    place = row.placement
-    return place is not None and place.gpu_layers == place.layers_total and not place.cpu_moe_layers
-
-
-def _is_ternary(row: FormatPlan) -> bool:
-    return row.format in FORMATS and FORMATS[row.format].ternary
-
-
-def _speed(row: FormatPlan) -> float:
-    return row.decode_tokens_per_s.expected if row.decode_tokens_per_s else 0.0
-
-
-def _summary(model: Model, asked: str | None) -> ModelSummary:
+def summary(model: Model, asked: str | None = None) -> ModelSummary:
     return ModelSummary(
         name=model.name,
         source=model.source,
@@ -185,9 +142,8 @@ def _summary(model: Model, asked: str | None) -> ModelSummary:
     )
 
 
-def _machine_summary(
-    machine: Machine, budget: Budget, engines: Sequence[Engine], request: Request
-) -> MachineSummary:
+def machine_summary(host: Host) -> MachineSummary:
+    machine, budget = host.machine, host.budget
     on_gpu = budget.device == "gpu" and machine.gpus
     bandwidth = gpu_bandwidth(machine, machine.gpus[0]) if on_gpu else read_bandwidth(machine, None, "huge")
     disk = disk_of(machine.storage)
@@ -208,8 +164,8 @@ def _machine_summary(
             *machine.notes,
             *(note for _, note in machine.assumed),
             *budget.notes,
-            *calibration_notes(engines, budget.device),
-            *pass_notes(request),
+            *calibration_notes(host.engines, budget.device),
+            *pass_notes(host.request),
         ),
         cards=tuple(Card(card.name, card.memory_bytes, card.usable_bytes) for card in budget.cards),
         disk_bytes_per_s=disk.bytes_per_s,

@@ -8,8 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
+from fitcheck.choice import best, nearest
 from fitcheck.errors import FitcheckError, UnknownName
-from fitcheck.planner import DEFAULT_CONTEXT, plan
+from fitcheck.host import Host
+from fitcheck.planner import (
+    DEFAULT_CONTEXT,
+    candidates_of,
+    host_for,
+    judge_on,
+    machine_summary,
+    plan,
+    summary,
+)
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
@@ -100,15 +110,15 @@ def rank(
     models: Iterable[Model], machine: Machine, request: Request, engines: Sequence[Engine], taste: Taste
 ) -> Ranking:
     """Plan every model for the machine. Raises the planner's error where none can be planned at all."""
-    answers = list(plan_each(models, machine, request, engines))
-    plans = [answer for answer in answers if isinstance(answer, Plan)]
+    host = host_for(machine, request, engines)
+    answers = list(take_each(models, host))
+    ranked = [answer for answer in answers if isinstance(answer, RankedModel)]
     refused = [answer for answer in answers if isinstance(answer, Refused)]
-    if not plans:
+    if not ranked:
         raise (refused[0].error if refused else UnknownName("no model to rank", "see: fitcheck models"))
-    ranked = [ranked_model(answer) for answer in plans]
     chosen = choose(ranked, taste)
     return Ranking(
-        plans[0].machine,
+        machine_summary(host),
         replace(request, context=request.context or DEFAULT_CONTEXT),
         taste.sort,
         SORTS[taste.sort].words,
@@ -118,6 +128,23 @@ def rank(
         chosen.too_slow,
         tuple(UnplannedModel(one.name, one.error.message) for one in refused),
     )
+
+
+def take_each(models: Iterable[Model], host: Host) -> Iterator[RankedModel | Refused]:
+    """Of each model the format to take, as its plan would say, without the rows of all others."""
+    for model in filter(_trained, models):
+        try:
+            yield take(model, host)
+        except FitcheckError as error:
+            yield Refused(model.name, error)
+
+
+def take(model: Model, host: Host) -> RankedModel:
+    """The format of a model to take, or what comes nearest to running. Raises what the planner does."""
+    judge = judge_on(host, model, _within(model, host.request).context)
+    candidates = candidates_of(judge)
+    found = best(candidates, model) or nearest(candidates)
+    return RankedModel(summary(model), found.row)
 
 
 def plan_each(

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fitcheck.budget import least_memory
+from fitcheck.choice import fitting, most_faithful
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
 from fitcheck.footprint.mixes import formats_on
 from fitcheck.footprint.stored import Stored, stored_as
-from fitcheck.planner import context_for, most_faithful, plan
-from fitcheck.schema.engine import OWN_ENGINE, Engine
+from fitcheck.planner import candidates_of, context_for, host_for, judge_on
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
@@ -78,12 +79,10 @@ def _candidates(
 ) -> Iterable[Candidate]:
     for machine in machines:
         try:
-            answer = plan(model, machine, request, engines)
+            judge = judge_on(host_for(machine, request, engines), model, request.context)
         except BadInput:  # a machine sold without memory: nothing to judge
             continue
-        rows = [row for row in answer.plans if row.fits != "no" and not row.needs_native_training]
-        rows = [row for row in rows if row.engine != OWN_ENGINE]
-        fast = [row for row in rows if row.decode_tokens_per_s and row.decode_tokens_per_s.expected >= wish]
-        best = most_faithful(model, fast)
+        able = (one for one in candidates_of(judge) if one.able)
+        best = most_faithful(able, lambda one: fitting(one) and one.tokens_per_s >= wish)
         if best is not None:
-            yield Candidate(machine.name, best)
+            yield Candidate(machine.name, best.row)

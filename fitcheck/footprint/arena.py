@@ -8,7 +8,7 @@ matters and no sum over living tensors says it.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 ALIGNMENT = 32
@@ -127,47 +127,119 @@ class Tape:
                 self.moves.append((tensor, -1))
 
 
-def furthest(moves: Iterable[tuple[int, int]], sizes: Sequence[int], tensors: int) -> int:
+class Reach(NamedTuple):
+    """``top + t * rise`` bytes, where sizes grow by their own rise for each t from ``low`` to ``high``."""
+
+    top: int
+    rise: int
+    low: int
+    high: int
+
+
+def furthest(moves: Sequence[tuple[int, int]], sizes: Sequence[int], tensors: int) -> int:
     """The furthest byte that moves as a Tape has them take, given the bytes of each size."""
-    sizes = [-(-max(size, 1) // ALIGNMENT) * ALIGNMENT for size in sizes]
-    starts, lengths = [0], [_ENDLESS]  # holes by address; the last is the end of the buffer
-    places = [(0, 0)] * tensors
-    top = 0
+    return reach(moves, [(aligned(size), 0) for size in sizes], tensors).top
+
+
+def aligned(size: int) -> int:
+    """What a tensor of so many bytes takes."""
+    return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
+
+
+def reach(moves: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]], tensors: int) -> Reach:
+    """The furthest byte as sizes grow: each is given with its rise.
+
+    Places are chosen by comparing lengths, which grow evenly too: as long as
+    every comparison comes out as it does at t = 0, all places are the same.
+    """
+    starts, lengths, rises = [(0, 0)], [_ENDLESS], [0]  # holes by address; the last is the end of the buffer
+    places = [((0, 0), (0, 0))] * tensors
+    top = top_rise = 0
+    alike = _Alike()
     for tensor, number in moves:
         if number < 0:
-            _give(starts, lengths, *places[tensor])
+            _give(starts, lengths, rises, *places[tensor])
             continue
-        size = sizes[number]
-        hole = last = len(lengths) - 1
-        smallest = _ENDLESS
-        for other in range(last):
-            if size <= lengths[other] <= smallest:
-                hole, smallest = other, lengths[other]
-        start = starts[hole]
-        places[tensor] = start, size
-        if hole == last and start + size > top:
-            top = start + size
-        if smallest == size:
-            del starts[hole], lengths[hole]
+        size, rise = sizes[number]
+        hole = _hole(lengths, rises, size, rise, alike)
+        start, start_rise = starts[hole]
+        places[tensor] = (start, start_rise), (size, rise)
+        end, end_rise = start + size, start_rise + rise
+        if hole == len(lengths) - 1:
+            if end_rise != top_rise:
+                alike.keep(top - end, top_rise - end_rise)
+            if end > top:
+                top, top_rise = end, end_rise
+        if lengths[hole] == size:
+            if rises[hole] != rise:  # it fills the hole here and nowhere else
+                return reach(moves, [(size, 0) for size, _ in sizes], tensors)._replace(low=0, high=0)
+            del starts[hole], lengths[hole], rises[hole]
         else:
-            starts[hole] = start + size
+            starts[hole] = end, end_rise
             lengths[hole] -= size
-    return top
+            rises[hole] -= rise
+    return Reach(top, top_rise, alike.low, alike.high)
 
 
-def _give(starts: list[int], lengths: list[int], start: int, size: int) -> None:
-    """A hole more, or a neighbour grown."""
+def _hole(lengths: list[int], rises: list[int], size: int, rise: int, alike: "_Alike") -> int:
+    """The smallest hole that is large enough, the later of equal ones."""
+    hole = last = len(lengths) - 1
+    smallest, smallest_rise = _ENDLESS, 0
+    for other in range(last):
+        length, other_rise = lengths[other], rises[other]
+        if other_rise != rise:
+            alike.keep(length - size, other_rise - rise)
+        if size <= length:
+            if other_rise != smallest_rise:
+                alike.keep(smallest - length, smallest_rise - other_rise)
+            if length <= smallest:
+                hole, smallest, smallest_rise = other, length, other_rise
+    if smallest_rise != rise and hole != last:  # filled or not, it stays so
+        alike.keep(size - smallest, rise - smallest_rise)
+    return hole
+
+
+class _Alike:
+    """The steps t over which comparisons come out alike."""
+
+    def __init__(self) -> None:
+        self.low, self.high = -_ENDLESS, _ENDLESS
+
+    def keep(self, over: int, rise: int) -> None:
+        """``over + t * rise`` stays at least 0, or below it, as it is at t = 0."""
+        if over < 0:
+            over, rise = -1 - over, -rise
+        if rise < 0:
+            self.high = min(self.high, over // -rise)
+        else:
+            self.low = max(self.low, -(over // rise))
+
+
+def _give(
+    starts: list[tuple[int, int]],
+    lengths: list[int],
+    rises: list[int],
+    start: tuple[int, int],
+    size: tuple[int, int],
+) -> None:
+    """A hole more, or a neighbour grown. Neighbours are so whatever the sizes."""
     place = bisect_left(starts, start)
-    end = start + size
+    length, rise = size
+    end = start[0] + length, start[1] + rise
     joins_next = starts[place] == end
-    if place and starts[place - 1] + lengths[place - 1] == start:
-        lengths[place - 1] += size
+    before = place - 1
+    if place and starts[before] == (start[0] - lengths[before], start[1] - rises[before]):
+        lengths[before] += length
+        rises[before] += rise
         if joins_next:
-            lengths[place - 1] += lengths[place]
-            del starts[place], lengths[place]
+            lengths[before] += lengths[place]
+            rises[before] += rises[place]
+            del starts[place], lengths[place], rises[place]
     elif joins_next:
         starts[place] = start
-        lengths[place] += size
+        lengths[place] += length
+        rises[place] += rise
     else:
         starts.insert(place, start)
-        lengths.insert(place, size)
+        lengths.insert(place, length)
+        rises.insert(place, rise)

@@ -193,9 +193,13 @@ def _layers(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[st
     if group.tensor.keep is not None or form.stacks is not None:
         yield from ((name, group.layers) for name, _ in _types(form, group, facts))
         return
-    layer_of = dict(zip(_places(form, group), group.layers, strict=True))
+    every = _places(form, group)
     for name, places in _split(form, group, facts):
-        yield _override(form, group.role, name, facts), tuple(layer_of[place] for place in places)
+        layers = group.layers
+        if len(places) < len(every):
+            layer_of = dict(zip(every, layers, strict=True))
+            layers = tuple(layer_of[place] for place in places)
+        yield _override(form, group.role, name, facts), layers
 
 
 def _places(form: Format, group: TensorGroup) -> tuple[int, ...]:

@@ -10,14 +10,11 @@ slot or of all: all of 1606 cases but one within 2 %, 98 % within 0.1 %. Further
 MiniMax M3 with slots that have cells of their own, and the plan says so.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
-from fitcheck.footprint.arena import Size, furthest
-from fitcheck.footprint.graph import Graph, graph
-from fitcheck.footprint.kv_cache import cells, find_kv_type
-from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.graph import graph
+from fitcheck.footprint.growth import Batch, Growth
+from fitcheck.footprint.kv_cache import find_kv_type
 from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
@@ -47,48 +44,24 @@ _UNDERSTATED = {"minimax-m3": 9}
 their own: it goes through the slots one by one. Recorded in tests/golden/llama_cpp_outputs.csv."""
 
 
-class _Batch(NamedTuple):
-    """A micro-batch, and the cells it can look at."""
+@lru_cache(maxsize=512)
+def _growth(
+    model: Model,
+    kv_type: str,
+    flash_attention: FlashAttention,
+    asked: tuple[int, int, bool, int | None],
+    *,
+    logits: bool = True,
+) -> Growth:
+    """Of the batches that are ``asked`` for, all but their context: slots, ubatch, unified, outputs.
 
-    context: int
-    slots: int
-    ubatch: int
-    unified: bool
-    outputs: int | None  # tokens whose logits are wanted; all where it isn't said
-
-    @property
-    def tokens(self) -> int:
-        return -(-min(self.context, self.ubatch) // self.slots) * self.slots
-
-    def cells(self, size: Size) -> int:
-        """Of the cache it grows with, all slots together."""
-        compressed = size.ratio > 1
-        kept = [Cache(0, 0, ratio=size.ratio)] if compressed else []
-        if size.window is not None or not compressed:
-            kept.append(Cache(0, 0, window=size.window))
-        return sum(cells(one, self.context, self.slots, self.ubatch, self.unified) for one in kept)
-
-    def bytes(self, size: Size) -> int:
-        """Of a tensor of the graph."""
-        if size.output:
-            most = min(self.context, self.ubatch)
-            wanted = most if self.outputs is None else min(most, self.outputs)
-            return size.width * wanted * size.output
-        kept = self.cells(size) if size.score or size.cell else 0
-        seen = kept if self.unified else kept // self.slots
-        each = size.token + size.score * (min(seen, size.most) if size.most else seen)
-        states = size.sequence * self.slots + size.spare * (self.slots - 1 if self.unified else 0)
-        return size.width * (self.tokens * each + size.fixed + size.cell * kept + states)
-
-    def reach(self, known: Graph, moves: Sequence[tuple[int, int]]) -> int:
-        """Bytes from the buffer's start that these moves of the graph reach."""
-        return furthest(moves, [self.bytes(size) for size in known.sizes], known.tensors)
-
-
-def _graph(model: Model, kv_type: str, flash_attention: FlashAttention, *, shared: bool) -> Graph:
-    """Where slots share their cells, MiniMax M3 masks no blocks."""
+    Where slots share their cells, MiniMax M3 masks no blocks.
+    """
+    slots, _, unified, _ = asked
     flash, quantized = flash_attention != "off", find_kv_type(kv_type).block_weights > 1
-    return graph(model, flash, quantized, shared and model.architecture == "minimax-m3")
+    shared = unified and slots > 1 and model.architecture == "minimax-m3"
+    known = graph(model, flash, quantized, shared)
+    return Growth(known, known.moves if logits else known.moves[:-1])
 
 
 def compute_bytes(
@@ -146,8 +119,8 @@ def graph_bytes(
     outputs: int | None = None,
 ) -> int:
     """The compute buffer: the graph of a micro-batch, each slot an equal part of it."""
-    known = _graph(model, kv_type, flash_attention, shared=unified and slots > 1)
-    return _Batch(context, slots, ubatch, unified, outputs).reach(known, known.moves)
+    batch = Batch(context, slots, ubatch, unified, outputs)
+    return _growth(model, kv_type, flash_attention, batch[1:]).bytes(batch)
 
 
 def touched_bytes(
@@ -166,10 +139,9 @@ def touched_bytes(
     never written; nor are the two tensors of rows given as embeddings. The
     CPU's backend converts the widest product's input outside of the buffer.
     """
-    known = _graph(model, kv_type, flash_attention, shared=unified and slots > 1)
-    batch = _Batch(context, slots, ubatch, unified, outputs=None)
+    batch = Batch(context, slots, ubatch, unified, outputs=None)
     idle = 2 * _F32 * batch.tokens * model.hidden_size
-    reached = batch.reach(known, known.moves[:-1])
+    reached = _growth(model, kv_type, flash_attention, batch[1:], logits=False).bytes(batch)
     return reached - idle + round(batch.tokens * _widest_input(model) * _CONVERTED)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, tensor_bytes
 from fitcheck.footprint.mechanisms import Cache
-from fitcheck.footprint.tensors import Layout, layout, mechanisms_of
+from fitcheck.footprint.tensors import Layout, kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention
 
@@ -125,10 +125,15 @@ def _read_by(model: Model, layers: range | None) -> tuple[int, tuple[tuple[Cache
     """Elements of state, and the caches with how many of the layers read such a one."""
     if layers is None:
         return layout(model).state_elements, layout(model).caches
-    asked = model.layers[layers.start : layers.stop]
-    described = [part for layer in asked for part in mechanisms_of(layer, model.hidden_size)]
-    caches = Counter(cache for part in described for cache in part.caches)
-    return sum(part.state for part in described), tuple(caches.items())
+    asked = Counter(kinds_of(model)[1][layers.start : layers.stop])
+    described = mechanisms_by_kind(model)
+    state, caches = 0, Counter[Cache]()
+    for kind, count in asked.items():
+        for part in described[kind]:
+            state += count * part.state
+            for cache in part.caches:
+                caches[cache] += count
+    return state, tuple(caches.items())
 
 
 def cells(cache: Cache, context: int, slots: int, ubatch: int, unified: bool = False) -> int:

@@ -17,7 +17,7 @@ from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import cells, find_kv_type, stored_value_width
 from fitcheck.footprint.mechanisms import Cache, Mechanism
 from fitcheck.footprint.memory import Choices, ReadGroup
-from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_of
+from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
@@ -25,7 +25,7 @@ _STACKED = "_exps."  # the names that --n-cpu-moe moves: LLM_FFN_EXPS_REGEX in c
 
 
 class Placed(NamedTuple):
-    """Equal tensors of one type, one in each of ``layers``; the rest of one tensor's figures."""
+    """Tensors of one type, the same in each of ``layers``; the rest are figures of one layer."""
 
     type: str
     layers: tuple[int, ...]
@@ -69,22 +69,22 @@ def experts_of(model: Model, format_name: str) -> tuple[int, int]:
 @lru_cache(maxsize=1024)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
-    placed = tuple(
-        Placed(
-            typed.type,
-            layers,
-            _STACKED in typed.group.tensor.name,
-            typed.bytes // typed.tensors,
-            typed.bytes_read // typed.tensors,
-            0 if typed.group.unused else typed.group.tensor.weights_read,
-            0 if typed.group.unused or typed.group.tensor.rows_read < 2 else typed.group.tensor.stack_read,
-        )
-        for typed, layers in layers_by_type(model, format_name)
-    )
-    return _outside(model, format_name, placed)
+    together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
+    largest = 0
+    for typed, layers in layers_by_type(model, format_name):
+        tensor, unused = typed.group.tensor, typed.group.unused
+        sums = together.setdefault((typed.type, layers, _STACKED in tensor.name), [0, 0, 0, 0])
+        size = typed.bytes // typed.tensors
+        largest = max(largest, size)
+        sums[0] += size
+        sums[1] += typed.bytes_read // typed.tensors
+        sums[2] += 0 if unused else tensor.weights_read
+        sums[3] += 0 if unused or tensor.rows_read < 2 else tensor.stack_read
+    placed = tuple(Placed(*where, *sums) for where, sums in together.items())
+    return _outside(model, format_name, placed, largest)
 
 
-def _outside(model: Model, format_name: str, placed: tuple[Placed, ...]) -> ByLayer:
+def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest: int) -> ByLayer:
     tables = output = copied = 0
     table_reads, output_reads = [], []
     for typed in assign(model, format_name):
@@ -116,16 +116,16 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...]) -> ByLa
         copied,
         tuple(table_reads),
         tuple(output_reads),
-        max((tensors.bytes for tensors in placed), default=0),
+        largest,
     )
 
 
 def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
     sizes = [0] * layers
-    for tensors in placed:
-        if tensors.experts == experts:
-            for layer in tensors.layers:
-                sizes[layer] += tensors.bytes
+    for _, there, stacked, size, *_ in placed:
+        if stacked == experts:
+            for layer in there:
+                sizes[layer] += size
     return tuple(accumulate((*sizes, output), initial=0))
 
 
@@ -180,7 +180,7 @@ def reads(
     weights: ByLayer, layers: range, experts_of: range, outside: tuple[ReadGroup, ...] = ()
 ) -> tuple[ReadGroup, ...]:
     """What a token reads of these layers, of the experts of those, and of what lies outside of layers."""
-    found: dict[str, list[int]] = {group.type: [0, 0, 0, 0] for group in outside}
+    found: dict[str, list[int]] = {}
     for group in (*outside, *_inside(weights, layers, experts_of)):
         sums = found.setdefault(group.type, [0, 0, 0, 0])
         sums[0] += group.bytes
@@ -194,17 +194,12 @@ def reads(
 
 
 def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[ReadGroup]:
-    for tensors in weights.placed:
-        wanted = experts_of if tensors.experts else layers
-        count = bisect_left(tensors.layers, wanted.stop) - bisect_left(tensors.layers, wanted.start)
+    for name, there, experts, _, size, read, matrices in weights.placed:
+        wanted = experts_of if experts else layers
+        count = bisect_left(there, wanted.stop) - bisect_left(there, wanted.start)
         if count > 0:
-            yield ReadGroup(
-                tensors.type,
-                count * tensors.bytes_read,
-                count * tensors.weights_read,
-                count * tensors.matrices,
-                expert_bytes=count * tensors.bytes_read if tensors.experts else 0,
-            )
+            chosen = count * size if experts else 0
+            yield ReadGroup(name, count * size, count * read, count * matrices, expert_bytes=chosen)
 
 
 @lru_cache(maxsize=65536)
@@ -225,8 +220,8 @@ def state_by_layer(model: Model, slots: int) -> tuple[int, ...]:
 
 def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ...]:
     """Sums over the first n layers of what their parts keep; those for prediction keep nothing."""
-    kinds, order = kinds_of(model)
-    sizes = [sum(map(size_of, mechanisms_of(layer, model.hidden_size))) for layer in kinds]
+    _, order = kinds_of(model)
+    sizes = [sum(map(size_of, parts)) for parts in mechanisms_by_kind(model)]
     idle = layout(model).facts.layers_in_file + 1 - len(order)
     return tuple(accumulate([*map(sizes.__getitem__, order), *[0] * idle], initial=0))
 

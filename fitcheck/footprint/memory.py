@@ -125,11 +125,12 @@ def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
     for typed in assign(model, format_name):
         tensor, tensors = typed.group.tensor, 0 if typed.group.unused else typed.tensors
         sums = found.setdefault(typed.type, [0, 0, 0, 0, 0, 0])
+        weights = tensor.weights_read * tensors
         sums[0] += typed.bytes_read
-        sums[1] += tensor.weights_read * tensors
+        sums[1] += weights
         sums[2] += tensor.stack_read * tensors if tensor.rows_read > 1 else 0
         if tensor.part not in PER_PROMPT:
-            sums[3] += tensor.weights_read * tensors
+            sums[3] += weights
             sums[4] += 0 if typed.group.unused else typed.bytes
         sums[5] += typed.bytes_read if 1 < tensor.stack != tensor.stack_read else 0
     return tuple(ReadGroup(name, *sums) for name, sums in found.items())

@@ -9,6 +9,7 @@ once and keep the inputs of each.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from fitcheck.footprint.graph import widest_part
 from fitcheck.footprint.kv_cache import cells, pad_context
@@ -48,7 +49,35 @@ def host_buffer(model: Model, context: int, choices: Choices, *, pipelined: bool
     return rows * _row(model, context, choices) + copies * _inputs(model, context, choices)
 
 
-@lru_cache(maxsize=65536)
+class CardBuffers(NamedTuple):
+    """What a card computes in, by what else there is."""
+
+    whole: int  # all layers on it
+    staging: int | None  # some in RAM: beside the largest matrix there, which prompts bring to it
+    last: int  # of cards that hold all layers together, the last
+    other: int  # one before the last
+
+    def staged(self, largest: int) -> int:
+        """With some layers in RAM, whose largest matrix takes so much."""
+        if self.staging is None or not largest:
+            return self.whole
+        return max(self.whole, largest + self.staging)
+
+
+@lru_cache(maxsize=4096)
+def card_buffers(model: Model, context: int, choices: Choices) -> CardBuffers:
+    if choices.buffers:  # every card that computes has them
+        size = cpu_buffer(model, context, choices)
+        return CardBuffers(size, None, size, size)
+    row, inputs = _row(model, context, choices), _inputs(model, context, choices)
+    whole = cpu_buffer(model, context, choices) - row
+    moment = _F32 * widest_part(model) * _batch(context, choices)
+    other = moment + _AT_ONCE * inputs + _OTHER_ROWS * row
+    with_logits = whole + (_AT_ONCE - 1) * inputs + _LAST_ROWS * row
+    last = with_logits if choices.outputs is None else max(with_logits, other)
+    return CardBuffers(whole, moment + inputs + _STAGED_ROWS * row, last, other)
+
+
 def card_buffer(
     model: Model,
     context: int,
@@ -59,18 +88,10 @@ def card_buffer(
     last: bool = True,
 ) -> int:
     """A card's compute buffer. ``staged``: the largest matrix in RAM that prompts bring to it."""
-    if choices.buffers:  # every card that computes has them
-        return cpu_buffer(model, context, choices)
-    row, inputs = _row(model, context, choices), _inputs(model, context, choices)
-    whole = cpu_buffer(model, context, choices) - row
-    moment = _F32 * widest_part(model) * _batch(context, choices)
-    other = moment + _AT_ONCE * inputs + _OTHER_ROWS * row
-    if pipelined and not last:
-        return other
+    known = card_buffers(model, context, choices)
     if pipelined:
-        with_logits = whole + (_AT_ONCE - 1) * inputs + _LAST_ROWS * row
-        return with_logits if choices.outputs is None else max(with_logits, other)
-    return max(whole, staged + moment + inputs + _STAGED_ROWS * row) if staged else whole
+        return known.last if last else known.other
+    return known.staged(staged)
 
 
 def _batch(context: int, choices: Choices) -> int:

@@ -9,7 +9,7 @@ from fitcheck.footprint.compute import runtime_bytes
 from fitcheck.footprint.kv_cache import state_bytes
 from fitcheck.footprint.layers import ByLayer, cache_by_layer, span, state_by_layer
 from fitcheck.footprint.memory import Choices, Footprint
-from fitcheck.footprint.offload import card_buffer, host_buffer, output_bytes
+from fitcheck.footprint.offload import CardBuffers, card_buffers, host_buffer, output_bytes
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, Holding, Kind, MemoryItem
@@ -18,13 +18,55 @@ from fitcheck.schema.plan import RAM, Holding, Kind, MemoryItem
 class Spread(NamedTuple):
     """Layers by device. The output counts as the layer after the last; RAM holds the first ones.
 
-    ``cards`` are spans of layers in the cards' order. Of ``experts`` the
-    stacked experts lie in RAM, whatever holds the rest of those layers.
+    Each card holds those from where the one before it ends. Of the first layers,
+    some more of which may be on cards, the stacked experts lie in RAM.
     """
 
-    ram: range
-    experts: range
-    cards: tuple[range, ...] = ()
+    in_ram: int
+    experts_in_ram: int
+    ends: tuple[int, ...] = ()
+
+    @property
+    def ram(self) -> range:
+        return range(self.in_ram)
+
+    @property
+    def experts(self) -> range:
+        return range(self.experts_in_ram)
+
+    @property
+    def cards(self) -> tuple[range, ...]:
+        """Spans of layers, in the cards' order."""
+        return tuple(map(range, (self.in_ram, *self.ends), self.ends))
+
+    @property
+    def pipelined(self) -> bool:
+        """Cards that hold all layers work on several micro-batches at once."""
+        return len(self.ends) > 1 and not self.experts_in_ram
+
+
+@lru_cache(maxsize=4096)
+class Workspace:
+    """What a context takes beside the weights, whatever their format and wherever the layers lie."""
+
+    def __init__(self, model: Model, context: int, choices: Choices) -> None:
+        self.cache = cache_by_layer(model, context, choices)  # of the first n layers
+        self.fixed = sum(item.bytes for item in host_items(model, choices.slots))
+        self._asked = (model, context, choices)
+
+    @cached_property
+    def cards(self) -> CardBuffers:
+        return card_buffers(*self._asked)
+
+    @cached_property
+    def host(self) -> int:
+        """The buffer in RAM."""
+        return host_buffer(*self._asked)
+
+    @cached_property
+    def host_pipelined(self) -> int:
+        """The same, of cards that don't wait for each other."""
+        return host_buffer(*self._asked, pipelined=True)
 
 
 @dataclass(frozen=True)
@@ -43,25 +85,29 @@ class Residence:
         return self.weights.layers
 
     def ram_bytes(self, spread: Spread) -> int:
-        return self.ram_weights(spread) + self._fixed + span(self._cache, spread.ram) + self._host(spread)
+        work = self._work
+        return self.ram_weights(spread) + work.fixed + work.cache[spread.in_ram] + self._host(spread)
 
     def ram_weights(self, spread: Spread) -> int:
         """Weights in RAM: its layers, experts, and the table."""
-        held = span(self.weights.dense, spread.ram) + span(self.weights.experts, spread.experts)
-        return held + (0 if self.tables_on_cards else self.weights.tables)
+        sums = self.weights
+        held = sums.dense[spread.in_ram] + sums.experts[spread.experts_in_ram]
+        return held if self.tables_on_cards else held + sums.tables
 
     def card_bytes(self, spread: Spread, card: int) -> int:
-        held = self.card_weights(spread, card) + span(self._cache, spread.cards[card])
-        return held + self._card_buffer(spread, card)
+        start, stop = spread.ends[card - 1] if card else spread.in_ram, spread.ends[card]
+        cached = self._work.cache[stop] - self._work.cache[start]
+        return self.card_weights(spread, card) + cached + self._card_buffer(spread, card)
 
     def card_weights(self, spread: Spread, card: int) -> int:
         """Weights on a card. A tied table is copied for the output, unless the same card holds it."""
-        layers, sums = spread.cards[card], self.weights
-        held = span(sums.dense, layers)
-        if (first := max(layers.start, spread.experts.stop)) < layers.stop:
-            held += sums.experts[layers.stop] - sums.experts[first]
+        start, stop = spread.ends[card - 1] if card else spread.in_ram, spread.ends[card]
+        sums, in_ram = self.weights, spread.experts_in_ram
+        held = sums.dense[stop] - sums.dense[start]
+        if in_ram < stop:
+            held += sums.experts[stop] - sums.experts[max(start, in_ram)]
         if self.tables_on_cards and card == 0:
-            held += sums.tables - (sums.copied if len(spread.cards) == 1 else 0)
+            held += sums.tables - (sums.copied if len(spread.ends) == 1 else 0)
         return held
 
     def items(self, spread: Spread, names: tuple[str, ...], *, mapped: bool) -> tuple[MemoryItem, ...]:
@@ -79,56 +125,20 @@ class Residence:
 
     def _working_items(self, device: str, layers: range, buffer: int) -> Iterator[MemoryItem]:
         state = span(state_by_layer(self.model, self.choices.slots), layers)
-        return working_items(device, span(self._cache, layers) - state, state, buffer)
+        return working_items(device, span(self._work.cache, layers) - state, state, buffer)
 
     @cached_property
-    def _cache(self) -> tuple[int, ...]:
-        return cache_by_layer(self.model, self.context, self.choices)
-
-    @cached_property
-    def _fixed(self) -> int:
-        """What lies in RAM wherever the layers are."""
-        return _host_bytes(self.model, self.choices.slots)
-
-    @cached_property
-    def _hosts(self) -> tuple[int, int]:
-        return _host_buffers(self.model, self.context, self.choices)
-
-    @cached_property
-    def _buffers(self) -> tuple[int, int, int, int]:
-        return _card_buffers(self.model, self.context, self.choices, self.weights.largest)
+    def _work(self) -> Workspace:
+        return Workspace(self.model, self.context, self.choices)
 
     def _host(self, spread: Spread) -> int:
-        return self._hosts[_pipelined(spread)]
+        return self._work.host_pipelined if spread.pipelined else self._work.host
 
     def _card_buffer(self, spread: Spread, card: int) -> int:
-        if _pipelined(spread):
-            return self._buffers[2 if card == len(spread.cards) - 1 else 3]
-        return self._buffers[1 if spread.experts else 0]
-
-
-@lru_cache(maxsize=4096)
-def _host_buffers(model: Model, context: int, choices: Choices) -> tuple[int, int]:
-    """The buffer in RAM, of cards that wait for each other and of those that don't."""
-    asked = (model, context, choices)
-    return host_buffer(*asked), host_buffer(*asked, pipelined=True)
-
-
-@lru_cache(maxsize=65536)
-def _card_buffers(model: Model, context: int, choices: Choices, largest: int) -> tuple[int, int, int, int]:
-    """A card's buffer: with all layers on it, with some in RAM; in a pipeline as the last and before."""
-    asked = (model, context, choices)
-    return (
-        card_buffer(*asked),
-        card_buffer(*asked, staged=largest),
-        card_buffer(*asked, pipelined=True),
-        card_buffer(*asked, pipelined=True, last=False),
-    )
-
-
-def _pipelined(spread: Spread) -> bool:
-    """Cards that hold all layers work on several micro-batches at once."""
-    return len(spread.cards) > 1 and not spread.experts
+        known = self._work.cards
+        if spread.pipelined:
+            return known.last if card == len(spread.ends) - 1 else known.other
+        return known.staged(self.weights.largest) if spread.experts_in_ram else known.whole
 
 
 def items_in_one(
@@ -167,9 +177,6 @@ def host_items(model: Model, slots: int) -> tuple[MemoryItem, MemoryItem]:
     return _anonymous("output buffer", RAM, output_bytes(model, slots)), runtime
 
 
-def _host_bytes(model: Model, slots: int) -> int:
-    return sum(item.bytes for item in host_items(model, slots))
-
-
+@lru_cache(maxsize=4096)  # most are the same for every format
 def _anonymous(what: Holding, device: str, size: int) -> MemoryItem:
     return MemoryItem(what, device, size, "anonymous", resident=True)

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.assignment import weights_bytes
+from fitcheck.footprint.assignment import assign, weights_bytes
 from fitcheck.footprint.layers import experts_of
 from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, read_groups
 from fitcheck.footprint.mix import Format
-from fitcheck.footprint.mixes import FORMATS, find_format
+from fitcheck.footprint.mixes import FORMATS, find_format, formats_on
 from fitcheck.footprint.mlx import mlx_notes
-from fitcheck.schema.model import Model
+from fitcheck.schema.model import Experts, Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
 
@@ -26,10 +26,22 @@ class Stored(NamedTuple):
     notes: tuple[str, ...] = ()
     expert_bytes: int = 0  # of the stacked experts, of which a token reads a few
     expert_bytes_read: int = 0
+    table_bytes: int = 0  # of the embedding tables, which may lie in RAM where all layers are on cards
     file: FileWeights | None = None
 
 
-@lru_cache(maxsize=16384)  # all models of the catalogue in all formats: the next machine asks again
+@lru_cache(maxsize=512)  # the catalogue: the next machine asks again
+def stored_in_each(model: Model, *, apple: bool = False) -> tuple[Stored, ...]:
+    """A model in all formats of such a machine.
+
+    A mix for experts is, without experts, another by a second name.
+    """
+    experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
+    listed = formats_on(apple=apple)
+    return tuple(stored_as(model, name) for name in listed if experts or FORMATS[name].stacks is None)
+
+
+@lru_cache(maxsize=256)
 def stored_as(model: Model, format_name: str) -> Stored:
     """A model in a format. Raises UnknownName."""
     form = find_format(format_name)
@@ -37,7 +49,8 @@ def stored_as(model: Model, format_name: str) -> Stored:
     size = weights_bytes(model, form.name)
     experts = experts_of(model, form.name)
     notes = mlx_notes(model) if form.family == "mlx" else ()
-    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, notes, *experts)
+    tables = sum(typed.bytes for typed in assign(model, form.name) if typed.group.tensor.part == "embedding")
+    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, notes, *experts, tables)
 
 
 def stored_in(weights: FileWeights) -> Stored:
@@ -54,6 +67,7 @@ def stored_in(weights: FileWeights) -> Stored:
         weights.notes,
         sum(group.bytes for group in chosen),
         sum(group.bytes_read for group in chosen),
+        sum(group.bytes for group in weights.groups if group.part == "embedding"),
         weights,
     )
 

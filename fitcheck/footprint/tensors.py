@@ -112,7 +112,7 @@ def _active(tensor: Tensor) -> int:
 def layout(model: Model) -> Layout:
     """The model's tensors, caches and states, gathered; cheap to ask for again."""
     kinds, order = kinds_of(model)
-    described = [mechanisms_of(layer, model.hidden_size) for layer in kinds]
+    described = mechanisms_by_kind(model)
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
     groups = tuple(_groups(model, [blocks[kind] for kind in order]))
     mechanisms = [mechanism for kind in order for mechanism in described[kind]]
@@ -132,6 +132,13 @@ def kinds_of(model: Model) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     kinds: dict[Layer, int] = {}
     order = tuple(kinds.setdefault(layer, len(kinds)) for layer in model.layers)
     return tuple(kinds), order
+
+
+@lru_cache(maxsize=512)
+def mechanisms_by_kind(model: Model) -> tuple[tuple[Mechanism, ...], ...]:
+    """What the parts of each kind of layer store and keep; see ``kinds_of``."""
+    kinds, _ = kinds_of(model)
+    return tuple(mechanisms_of(layer, model.hidden_size) for layer in kinds)
 
 
 def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:

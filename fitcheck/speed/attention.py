@@ -1,11 +1,13 @@
 """Attention: what one decoded token asks of the cache, and of the cores."""
 
+from collections import Counter
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import find_kv_type
+from fitcheck.footprint.tensors import kinds_of
 from fitcheck.schema.engine import AttentionRate
 from fitcheck.schema.model import Attention, CompressedAttention, LatentAttention, Model
 
@@ -27,20 +29,6 @@ class Walk(NamedTuple):
         if self.shares_cells_from is None or padded < self.shares_cells_from:
             return met
         return min(met * self.cores, padded)
-
-
-PLAIN = Walk()
-
-
-@lru_cache(maxsize=4096)
-def products(model: Model, depth: int, walk: Walk = PLAIN, layers: range | None = None) -> int:
-    """Multiplications of queries with keys, and of scores with values, for one token, of these layers or all.
-
-    A windowed layer sees no further than its window.
-    """
-    asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
-    mixers = (mixer for layer in asked for mixer in (layer.mixer, layer.beside))
-    return sum(walk.cells(_seen(mixer, depth)) * _width(mixer) for mixer in mixers)
 
 
 def _seen(mixer: object, depth: int) -> int:
@@ -96,14 +84,17 @@ class Attending(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def attention_s(model: Model, depth: int, by: Attending, layers: range | None = None) -> float:
-    """Seconds in which all cores attend for one token, of these layers or all, however fast memory is."""
+    """Seconds in which all cores attend for one token, of these layers or all, however fast memory is.
+
+    A windowed layer sees no further than its window.
+    """
     walk = Walk(by.padding, by.rate.skips_masked, by.rate.shares_cells_from, by.cores)
-    asked = model.layers if layers is None else model.layers[layers.start : layers.stop]
+    kinds, order = kinds_of(model)
     total = 0.0
-    for layer in asked:
-        for mixer in (layer.mixer, layer.beside):
+    for kind, count in Counter(order if layers is None else order[layers.start : layers.stop]).items():
+        for mixer in (kinds[kind].mixer, kinds[kind].beside):
             if heads := _heads(mixer):
-                total += walk.cells(_seen(mixer, depth)) * cell_s(heads, by)
+                total += count * walk.cells(_seen(mixer, depth)) * cell_s(heads, by)
     return total / by.cores
 
 
@@ -147,8 +138,11 @@ def prompt_products(model: Model, depth: int, tokens: int, ubatch: int, padding:
     that the mean token meets half of the prompt and half of its own batch.
     """
     met = depth + (tokens + min(tokens, ubatch)) // 2
-    mixers = [layer.mixer for layer in model.layers]
-    return tokens * sum(_prompt_cells(mixer, met, ubatch, padding) * _width(mixer) for mixer in mixers)
+    kinds, order = kinds_of(model)
+    mixers = ((kinds[kind].mixer, count) for kind, count in Counter(order).items())
+    return tokens * sum(
+        count * _prompt_cells(mixer, met, ubatch, padding) * _width(mixer) for mixer, count in mixers
+    )
 
 
 def _prompt_cells(mixer: object, met: int, ubatch: int, padding: int) -> int:

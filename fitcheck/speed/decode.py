@@ -13,20 +13,10 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.speed.attention import Attending, attention_s
-from fitcheck.speed.bandwidth import Bandwidth, gpu_bandwidth, read_bandwidth
-from fitcheck.speed.engines import (
-    CoreRate,
-    attention_rate,
-    core_rate,
-    core_speed,
-    gpu_rate,
-    gpu_rate_together,
-    gpu_share,
-    isa_of,
-    prefill_rate,
-    residual,
-)
-from fitcheck.speed.passes import Pass, at_most, experts_met, pass_of
+from fitcheck.speed.bandwidth import Bandwidth
+from fitcheck.speed.device import Device
+from fitcheck.speed.engines import CoreRate, attention_rate, isa_of, residual
+from fitcheck.speed.passes import Pass, at_most, experts_met
 from fitcheck.speed.roofline import Load, Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
@@ -82,6 +72,9 @@ class Steps:
         """Of each device, with ``depth`` tokens in the cache."""
         raise NotImplementedError
 
+    def __init__(self) -> None:
+        self._answers: dict[int, Decode] = {}
+
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
         if depth not in self._answers:
@@ -97,10 +90,6 @@ class Steps:
             points.append(CurvePoint(depth, rate.low, rate.expected, rate.high))
         return tuple(points)
 
-    @cached_property
-    def _answers(self) -> dict[int, Decode]:
-        return {}
-
 
 @dataclass(frozen=True)
 class Runner:
@@ -112,8 +101,8 @@ class Runner:
     request: Request
     layers: range | None = None  # None: all
     gpu: Gpu | None = None  # None: the machine's first, for engines that run on GPUs
+    shared: Device | None = field(default=None, repr=False, compare=False)  # with other runners on it
     _attended: dict[int, Attended] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _rates: dict[str, CoreRate | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decoder(self, groups: Sequence[ReadGroup]) -> "Decoder":
         """With weights of which a token reads these groups."""
@@ -126,74 +115,59 @@ class Runner:
             self._attended[depth] = Attended(seconds, self._cache_bytes(depth))
         return self._attended[depth]
 
-    def rate(self, weight_type: str) -> CoreRate | None:
-        """Of one core."""
-        if weight_type not in self._rates:
-            self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type)
-        return self._rates[weight_type]
-
     @cached_property
-    def card(self) -> Gpu | None:
-        """The GPU that computes."""
-        return (self.gpu or next(iter(self.machine.gpus), None)) if self.engine.device == "gpu" else None
+    def device(self) -> Device:
+        return self.shared or Device(self.machine, self.engine, self.request, self.gpu)
 
     @cached_property
     def reading(self) -> Reading:
         """The memory it reads, what the engine reaches of it, and what comes on top of reading."""
-        if self.card:
-            share = gpu_share(self.engine, self.card.name)
-            bandwidth, efficiency = gpu_bandwidth(self.machine, self.card), share.read_efficiency
-            per_layer = share.overhead_s_per_layer
-        else:
-            bandwidth = read_bandwidth(self.machine, self.request.threads, self.engine.pages)
-            efficiency, per_layer = self.engine.read_efficiency, self.engine.overhead_s_per_layer
-        return Reading(bandwidth, bandwidth.bytes_per_s * efficiency, self._overhead_s(per_layer))
+        device, layers = self.device, self.model.layers if self.layers is None else self.layers
+        overhead_s = self.engine.overhead_s + device.overhead_s_per_layer * len(layers)
+        return Reading(device.bandwidth, device.bytes_per_s, overhead_s)
 
-    @cached_property
+    def rate(self, weight_type: str) -> CoreRate | None:
+        """Of one core."""
+        return self.device.rate(weight_type)
+
+    @property
+    def card(self) -> Gpu | None:
+        """The GPU that computes."""
+        return self.device.card
+
+    @property
     def cores(self) -> int | None:
-        """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
-        cores = self.machine.cores or self.machine.threads or self.request.threads
-        return min(cores, self.request.threads or cores) if cores else None
+        return self.device.cores
 
-    @cached_property
+    @property
     def together(self) -> Pass:
         """The tokens of a step."""
-        return pass_of(self.request)
+        return self.device.together
+
+    @property
+    def flash_attention(self) -> bool:
+        return self.device.flash_attention
 
     def bytes_read(self, group: ReadGroup) -> float:
         """By a pass: more experts than by a token, everything else once."""
-        if not group.expert_bytes or self.together.tokens == 1:
+        tokens = self.device.tokens
+        if not group.expert_bytes or tokens == 1:
             return group.bytes
-        return group.bytes + group.expert_bytes * (experts_met(self.model, self.together.tokens) - 1)
+        return group.bytes + group.expert_bytes * (experts_met(self.model, tokens) - 1)
 
     def load(self, group: ReadGroup) -> Load:
-        """One group's work, on the cores that share it or on the GPU."""
-        if self.card:
-            alone = gpu_rate(self.engine, self.card, group.type)
-            return self._work(group, alone, gpu_rate_together(self.engine, self.card, group.type))
-        rate, cores = self.rate(group.type), self.cores
-        if rate is None or cores is None:
-            return self._work(group, None)
-        return self._together(group, rate.of(cores), cores)
+        """One group's work, on the cores that share it or on the GPU.
 
-    def _together(self, group: ReadGroup, alone: float, cores: int) -> Load:
-        """Cores that multiply the tokens of a pass: one by one, or by the code for many, if that is used."""
-        tokens = self.together.tokens
-        if tokens == 1:
-            return Load(group.bytes, group.weights, alone)
-        many = prefill_rate(self.engine, self.machine, group.type)
-        known = many.of_many(tokens) if many else None
-        speed = cores * (core_speed(self.engine, self.machine) or 1.0)
-        rate = alone if known is None else min(known * speed, tokens * alone)
-        return Load(self.bytes_read(group), group.weights * tokens, rate)
-
-    def _work(self, group: ReadGroup, alone: float | None, together: float | None = None) -> Load:
-        """A pass never takes less than one token alone, whatever products of many tokens reach."""
-        tokens = self.together.tokens
+        A pass never takes less than one token alone, whatever products of many tokens reach.
+        """
+        alone, together = self.device.products(group.type)
+        tokens = self.device.tokens
         if tokens == 1:
             return Load(group.bytes, group.weights, alone)
         if alone is None and together is not None:  # memory bound it, so its products kept up at least
             alone = _KEPT_UP * group.weights * self.reading.bytes_per_s / group.bytes
+        if self.card and alone and together:
+            together = max(alone, together)
         return Load(self.bytes_read(group), group.weights * tokens, at_most(alone, together, tokens))
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
@@ -203,66 +177,53 @@ class Runner:
         rate = attention_rate(self.engine, kv_type, self.flash_attention, isa_of(self.machine))
         if rate is None or cores is None:
             return reading
-        speed = core_speed(self.engine, self.machine) or 1.0
-        by = Attending(rate, self.engine.cell_padding, kv_type, cores, speed)
+        by = Attending(rate, self.engine.cell_padding, kv_type, cores, self.device.core_speed or 1.0)
         return soft_max(reading, self.together.tokens * attention_s(self.model, depth, by, self.layers))
-
-    def _overhead_s(self, per_layer: float) -> float:
-        layers = self.model.layers if self.layers is None else self.layers
-        return self.engine.overhead_s + per_layer * len(layers)
-
-    @property
-    def flash_attention(self) -> bool:
-        """Whether it is used, as asked or by the engine's default."""
-        asked = self.request.flash_attention
-        return self.engine.flash_attention_default if asked == "auto" else asked == "on"
 
     def _cache_bytes(self, depth: int) -> int:
         """Of each sequence its own, once for all tokens that a draft guessed for it."""
         return self.together.sequences * kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
 
 
-@dataclass(frozen=True)
 class Decoder(Steps):
     """A runner with weights in one format."""
 
-    runner: Runner
-    groups: Sequence[ReadGroup]
+    def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
+        super().__init__()
+        self.runner, self.groups = runner, groups
+        self._bytes = sum(map(runner.bytes_read, groups))
+        self._weights = self._read_and_multiplied()
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Its one cost with ``depth`` tokens in the cache."""
         runner, attended = self.runner, self.runner.attended(depth)
-        step = self._weights.attending(attended.seconds)
-        least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        basis = self._basis(step.bound) if runner.together.tokens == 1 else "assumed"
-        draft_s = runner.together.drafts_bytes / runner.reading.bytes_per_s
+        step, reading = self._weights.attending(attended.seconds), runner.reading
+        least_s = (self._bytes + attended.bytes) / reading.bandwidth.limit_bytes_per_s
+        basis = self._basis(step.bound) if runner.device.tokens == 1 else "assumed"
+        draft_s = runner.together.drafts_bytes / reading.bytes_per_s
         return (Cost(step, least_s, basis, runner.engine, draft_s),)
 
     @property
     def together(self) -> Pass:
         return self.runner.together
 
-    @cached_property
-    def _weights(self) -> Step:
-        """Reading and multiplying all weights: each type costs its bytes or its arithmetic."""
+    def _read_and_multiplied(self) -> Step:
+        """Of all weights: each type costs its bytes or its arithmetic."""
         reading, engine = self.runner.reading, self.runner.engine
         overhead_s = reading.overhead_s
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
         return step(map(self.runner.load, self.groups), reading.bytes_per_s, overhead_s=overhead_s)
 
-    @cached_property
-    def _bytes(self) -> float:
-        return sum(map(self.runner.bytes_read, self.groups))
-
     def _basis(self, bound: Bound) -> Basis:
         """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
         if self.runner.engine.calibrated_by:
             return "measured"
-        leaned_on = {self.runner.reading.bandwidth.basis}
-        if bound == "compute" and not self.runner.card:
-            leaned_on |= {rate.basis for group in self.groups if (rate := self.runner.rate(group.type))}
-        return weakest(leaned_on)
+        read = self.runner.reading.bandwidth.basis
+        if bound != "compute" or self.runner.card:
+            return read
+        rates = (self.runner.rate(group.type) for group in self.groups)
+        return weakest((read, *(rate.basis for rate in rates if rate)))
 
 
 # A device that waits for another: a copy of one hidden row (16 KiB take 1 us of
@@ -270,12 +231,13 @@ class Decoder(Steps):
 HANDOVER_S = 2e-5
 
 
-@dataclass(frozen=True)
 class SplitDecoder(Steps):
     """Layers on several devices: each token passes through all of them, so that times add."""
 
-    parts: tuple[Decoder, ...]
-    handovers: int  # from device to device, a token
+    def __init__(self, parts: tuple[Decoder, ...], handovers: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.handovers = handovers  # from device to device, a token
 
     @property
     def together(self) -> Pass:

@@ -67,8 +67,12 @@ def isa_of(machine: Machine) -> str | None:
     return next((isa for isa in _ISA_ORDER if isa in found), None)
 
 
-def core_rate(engine: Engine, machine: Machine, weight_type: str) -> CoreRate | None:
+def core_rate(
+    engine: Engine, machine: Machine, weight_type: str, speed: float | None = None
+) -> CoreRate | None:
     """How fast one core multiplies this type; None where nobody measured it.
+
+    ``speed`` is ``core_speed`` where the caller knows it already.
 
     A rate measured on the machine itself counts for the engine whose kernels
     they are. Then comes the profile's rate for the same ISA, scaled by how
@@ -78,7 +82,7 @@ def core_rate(engine: Engine, machine: Machine, weight_type: str) -> CoreRate | 
         if engine.name == OWN_ENGINE and own.format == weight_type:
             return CoreRate(own.weights_per_s, own.basis)
     rates = [rate for rate in engine.rates if rate.type == weight_type]
-    return _for_isa(rates, isa_of(machine), core_speed(engine, machine)) if rates else None
+    return _for_isa(rates, isa_of(machine), speed or core_speed(engine, machine)) if rates else None
 
 
 def core_speed(engine: Engine, machine: Machine) -> float | None:

@@ -68,7 +68,7 @@ def at_most(alone: float | None, together: float | None, tokens: int) -> float |
     """
     if alone is None or together is None:
         return alone or together
-    return min(max(alone, together), tokens * alone)
+    return min(together, tokens * alone)
 
 
 def pass_notes(request: Request) -> Iterator[str]:

@@ -19,7 +19,7 @@ from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, core_speed, prefill_gpu, prefill_rate
+from fitcheck.speed.engines import HALF_TYPES, prefill_gpu, prefill_rate
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -99,7 +99,7 @@ class Prefiller:
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None
-        power = cores * (core_speed(engine, machine) or 1.0)
+        power = cores * (self.runner.device.core_speed or 1.0)
         of_groups = [rates.get(group.type) for group in self.groups]
         return _Rates(
             tuple(rate.weights_per_s * power if rate else None for rate in of_groups),

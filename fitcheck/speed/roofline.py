@@ -56,12 +56,11 @@ class Step:
 
     @property
     def bound(self) -> Bound:
-        parts: dict[Bound, float] = {
-            "memory": self.memory_s,
-            "compute": self.compute_s + self.attention_s,
-            "overhead": self.overhead_s,
-        }
-        return max(parts, key=lambda part: parts[part])
+        """What takes longest."""
+        memory, compute, overhead = self.memory_s, self.compute_s + self.attention_s, self.overhead_s
+        if memory >= compute and memory >= overhead:
+            return "memory"
+        return "compute" if compute >= overhead else "overhead"
 
 
 def step(

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcheck.budget import OS_MOST, budget_of, least_memory
+from fitcheck.choice import BEST_BITS
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.quality_table import PERPLEXITY
-from fitcheck.planner import BEST_BITS, find_engine, plan
+from fitcheck.planner import find_engine, plan
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.plan import FormatPlan, Plan

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest import approx
 
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
 from fitcheck.footprint.layers import by_layer, by_layer_of_file, cache_by_layer, experts_of
 from fitcheck.footprint.memory import Choices
 from fitcheck.footprint.mixes import FORMATS
+from fitcheck.schema.engine import AttentionRate
 from fitcheck.schema.model import Model
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.resolve import resolve
-from fitcheck.speed.attention import Walk, products
+from fitcheck.speed.attention import Attending, attention_s
 
 MODELS = st.from_type(Model)
 
@@ -43,8 +45,8 @@ def test_reads_of_spans_add_up(model: Model, depth: int, data: st.DataObject) ->
     cut = data.draw(st.integers(0, layers))
     parts = (range(cut), range(cut, layers))
     assert sum(kv_read_bytes(model, depth, "f16", part) for part in parts) == kv_read_bytes(model, depth)
-    padded = Walk(256)
-    assert sum(products(model, depth, padded, part) for part in parts) == products(model, depth, padded)
+    by = Attending(AttentionRate("f16", flash_attention=False, products_per_s=1.0), 256, "f16")
+    assert sum(attention_s(model, depth, by, part) for part in parts) == approx(attention_s(model, depth, by))
 
 
 def test_better_types_lie_in_the_layers_the_mix_says() -> None:

@@ -127,7 +127,7 @@ def test_memory_alone_never_makes_fewer_bytes_slower(decoder: Decoder, depth: in
     sizes = []
     for name in FORMATS:
         groups = read_groups(decoder.runner.model, name)
-        speed = rate(replace(changed(decoder, engine=engine, machine=machine), groups=groups), depth)
+        speed = rate(changed(decoder, engine=engine, machine=machine).runner.decoder(groups), depth)
         sizes.append((sum(group.bytes for group in groups), speed.expected))
     sizes.sort()
     assert all(small[1] >= large[1] * (1 - 1e-12) for small, large in pairwise(sizes))
@@ -158,7 +158,7 @@ def test_less_of_the_same_types_is_never_slower(decoder: Decoder, depth: int, sh
         group._replace(bytes=int(group.bytes * share), weights=int(group.weights * share))
         for group in decoder.groups
     ]
-    whole, part = rate(decoder, depth), rate(replace(decoder, groups=smaller), depth)
+    whole, part = rate(decoder, depth), rate(decoder.runner.decoder(smaller), depth)
     assert part.expected >= whole.expected * (1 - 1e-9)
     assert part.limit >= whole.limit
 

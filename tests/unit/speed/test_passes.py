@@ -60,7 +60,7 @@ def test_the_experts_of_a_group_are_those_of_the_format() -> None:
 def test_arithmetic_of_a_pass_takes_at_least_one_token_alone() -> None:
     assert at_most(10.0, 40.0, 2) == 20.0
     assert at_most(10.0, 40.0, 8) == 40.0
-    assert at_most(10.0, 4.0, 8) == 10.0
+    assert at_most(10.0, 4.0, 8) == 4.0
     assert (at_most(None, 40.0, 8), at_most(10.0, None, 8), at_most(None, None, 8)) == (40.0, 10.0, None)
 
 

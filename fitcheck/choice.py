@@ -1,0 +1,182 @@
+"""Which of a model's formats to take, asked of as few of them as decide it.
+
+A candidate is judged when something of it is asked that its size alone does
+not tell. A plan judges all of them anyway; a ranking of hundreds of models
+takes one row of each, and most formats then are never looked at.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache
+from math import inf
+from typing import NamedTuple
+
+from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.mlx import runs_on_mlx
+from fitcheck.footprint.quality import loss
+from fitcheck.footprint.stored import Stored, stored_in_each
+from fitcheck.judge import Judge, Judged, bits_per_weight, needs_native_training
+from fitcheck.schema.model import Model
+from fitcheck.schema.plan import Fits, FormatPlan
+
+# Above 8.5 bits no perplexity gain was ever measured (Q8_0: +0.04 % on
+# Llama-3-8B), so bits beyond it only cost speed.
+BEST_BITS = 8.6
+
+# Q4_K_M and what is larger loses about a percent of perplexity (Llama-3-8B +1.1 %
+# in llama.cpp's quantize README); a layer in RAM costs most of a card's speed.
+GOOD_BITS = 4.5
+
+
+class Offer(NamedTuple):
+    """A format of a model, and what no machine changes of it."""
+
+    stored: Stored
+    bits_per_weight: float
+    order: tuple[bool, float]  # the least loss first; above BEST_BITS only where nothing else does
+    ruins: bool  # a model that was not trained for it
+
+
+def offer(model: Model, stored: Stored) -> Offer:
+    bits = bits_per_weight(model, stored)
+    order = (bits > BEST_BITS, loss(stored.format, bits, model))
+    return Offer(stored, bits, order, needs_native_training(model, stored))
+
+
+@lru_cache(maxsize=512)
+def offers(model: Model, *, apple: bool) -> tuple[Offer, ...]:
+    """Every format that the model can be put in on such a machine."""
+    listed = stored_in_each(model, apple=apple and runs_on_mlx(model))
+    return tuple(offer(model, stored) for stored in listed)
+
+
+class Candidate:
+    """An offer on a machine, judged where and when that is asked for."""
+
+    def __init__(self, judge: Judge, offered: Offer) -> None:
+        self.judge, self.offer, self.stored = judge, offered, offered.stored
+        self._judged: Judged | None = None
+
+    @property
+    def judged(self) -> Judged:
+        if self._judged is None:
+            self._judged = self.judge.judge(self.stored)
+        return self._judged
+
+    @property
+    def is_judged(self) -> bool:
+        return self._judged is not None
+
+    @property
+    def row(self) -> FormatPlan:
+        return self.judge.row(self.judged)
+
+    @property
+    def fits(self) -> Fits:
+        return self.judged.fits if self.judge.host.may_hold(self.stored) else "no"
+
+    @property
+    def able(self) -> bool:
+        """Whether people can run it without ruining the model, if it fits."""
+        return not self.offer.ruins and self.judge.host.runs(self.stored)
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.judged.tokens_per_s
+
+    @property
+    def ternary(self) -> bool:
+        return self.stored.format in FORMATS and self.stored.ternary
+
+    @property
+    def all_on_gpus(self) -> bool:
+        """Whether they hold all layers."""
+        return self.judge.host.gpus_may_hold(self.stored) and self.judge.all_on_gpus(self.judged)
+
+    @cached_property
+    def total_bytes(self) -> int:
+        """All that must be resident."""
+        return self.judge.total_bytes(self.judged)
+
+
+Test = Callable[[Candidate], bool]
+
+
+def best(candidates: Iterable[Candidate], model: Model) -> Candidate | None:
+    """The format to take: what loses least, then what runs fastest.
+
+    A model trained ternary loses nothing in a ternary packing, so the fastest
+    one is best. For every other model the least loss of perplexity decides, up
+    to BEST_BITS; a comfortable fit comes before a tight one, and all layers on
+    GPUs before some in RAM where that leaves GOOD_BITS or more.
+    """
+    able = [one for one in candidates if one.able]
+    for enough in (_comfortable, fitting):
+        lossless = [one for one in able if model.trained_ternary and one.ternary and enough(one)]
+        if lossless:
+            return max(lossless, key=_speed)
+        on_gpus = [one for one in able if GOOD_BITS <= one.offer.bits_per_weight <= BEST_BITS]
+        if found := most_faithful(on_gpus, _all_on_gpus(enough)) or most_faithful(able, enough):
+            return found
+    return None
+
+
+def most_faithful(candidates: Iterable[Candidate], enough: Test) -> Candidate | None:
+    """Of those that pass the first in order, the fastest of equals."""
+    ordered = sorted(candidates, key=_order)
+    first = next(filter(enough, ordered), None)
+    if first is None:
+        return None
+    equal = (one for one in ordered if _order(one) == _order(first))
+    return max(filter(enough, equal), key=_speed)
+
+
+def _order(one: Candidate) -> tuple[bool, float]:
+    return one.offer.order
+
+
+def _all_on_gpus(enough: Test) -> Test:
+    return lambda one: one.all_on_gpus and enough(one)
+
+
+def nearest(candidates: Sequence[Candidate]) -> Candidate:
+    """Where there is no best: what fits at a speed nobody knows, else the smallest.
+
+    Of formats that the model may be put in, if any.
+    """
+    able = [one for one in candidates if not one.offer.ruins] or candidates
+    held = [one for one in able if one.fits != "no"]
+    return max(held, key=_bits) if held else _smallest(able)
+
+
+def _smallest(candidates: Sequence[Candidate]) -> Candidate:
+    """By all that must be resident; nothing of it can be less than the weights."""
+    least = inf
+    for one in sorted(candidates, key=_weights):
+        if _weights(one) > least:
+            break
+        least = min(least, one.total_bytes)
+    return min((one for one in candidates if _weights(one) <= least), key=_total)
+
+
+def _comfortable(one: Candidate) -> bool:
+    return one.fits == "yes" and one.judged.decode is not None
+
+
+def fitting(one: Candidate) -> bool:
+    return one.fits != "no" and one.judged.decode is not None
+
+
+def _bits(one: Candidate) -> float:
+    return one.offer.bits_per_weight
+
+
+def _speed(one: Candidate) -> float:
+    return one.tokens_per_s
+
+
+def _total(one: Candidate) -> int:
+    return one.total_bytes
+
+
+def _weights(one: Candidate) -> int:
+    return one.stored.weights_bytes

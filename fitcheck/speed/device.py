@@ -1,0 +1,84 @@
+"""An engine on one device of a machine: what neither the model nor its format changes."""
+
+from functools import cached_property
+
+from fitcheck.schema.engine import Engine
+from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.schema.request import Request
+from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.engines import (
+    CoreRate,
+    core_rate,
+    core_speed,
+    gpu_rate,
+    gpu_rate_together,
+    gpu_share,
+    prefill_rate,
+)
+from fitcheck.speed.passes import pass_of
+
+
+class Device:
+    """The CPU, or the GPU that computes, as the engine has it."""
+
+    def __init__(self, machine: Machine, engine: Engine, request: Request, gpu: Gpu | None = None) -> None:
+        """``gpu`` is the machine's first where an engine that runs on GPUs names none."""
+        self.machine, self.engine = machine, engine
+        self.card = (gpu or next(iter(machine.gpus), None)) if engine.device == "gpu" else None
+        self.cores = _cores(machine, request.threads)
+        self.together = pass_of(request)  # the tokens of a step
+        self.tokens = self.together.tokens
+        asked, usual = request.flash_attention, engine.flash_attention_default
+        self.flash_attention = usual if asked == "auto" else asked == "on"
+        if self.card:
+            share = gpu_share(engine, self.card.name)
+            self.bandwidth, efficiency = gpu_bandwidth(machine, self.card), share.read_efficiency
+            self.overhead_s_per_layer = share.overhead_s_per_layer
+        else:
+            self.bandwidth = read_bandwidth(machine, request.threads, engine.pages)
+            efficiency, self.overhead_s_per_layer = engine.read_efficiency, engine.overhead_s_per_layer
+        self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
+        self._rates: dict[str, CoreRate | None] = {}
+        self._products: dict[str, tuple[float | None, float | None]] = {}
+
+    @cached_property
+    def core_speed(self) -> float | None:
+        """A core beside the one that the engine's rates come from."""
+        return core_speed(self.engine, self.machine)
+
+    def rate(self, weight_type: str) -> CoreRate | None:
+        """Of one core."""
+        if weight_type not in self._rates:
+            self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
+        return self._rates[weight_type]
+
+    def products(self, weight_type: str) -> tuple[float | None, float | None]:
+        """Weights a second of one token, and weights x tokens of many together.
+
+        None where memory alone is known to bind, or where nobody knows.
+        """
+        if weight_type not in self._products:
+            self._products[weight_type] = self._looked_up(weight_type)
+        return self._products[weight_type]
+
+    def _looked_up(self, weight_type: str) -> tuple[float | None, float | None]:
+        if self.card:
+            alone = gpu_rate(self.engine, self.card, weight_type)
+            return alone, gpu_rate_together(self.engine, self.card, weight_type)
+        rate = self.rate(weight_type)
+        if rate is None or not self.cores:
+            return None, None
+        alone = rate.of(self.cores)
+        return alone, self._many(weight_type, self.cores) or alone
+
+    def _many(self, weight_type: str, cores: int) -> float | None:
+        """The code for many tokens on all cores; None where the engine doesn't use it for so few."""
+        many = prefill_rate(self.engine, self.machine, weight_type)
+        known = many.of_many(self.tokens) if many else None
+        return known * cores * (self.core_speed or 1.0) if known else None
+
+
+def _cores(machine: Machine, threads: int | None) -> int | None:
+    """Cores that multiply: hyperthreads share one core's arithmetic. None where unknown."""
+    cores = machine.cores or machine.threads or threads
+    return min(cores, threads or cores) if cores else None
