@@ -8,7 +8,8 @@
  * formats add integers, and multiply by the scales once. Block formats add
  * integers inside a block and then add floats in FC_LANES fixed lanes with
  * fused multiply-adds, an order that vectors of any width can follow and the
- * scalar code spells out.
+ * scalar code spells out: a lane is four bytes of every block, or for tq1_0
+ * every sixteenth block.
  */
 #ifndef FITCHECK_H
 #define FITCHECK_H
@@ -102,6 +103,9 @@ enum {
     FC_LANES = 16,  /* float accumulators a row, */
     FC_FLOAT_LANES = 32, /* and of formats that are floats: nothing else hides the adder's latency */
     FC_TQ1_QH = 48, FC_TQ1_D = 52, FC_TQ1_BYTES = 54,
+    FC_TQ1_TOGETHER = 16, FC_TQ1_SET = 4, /* blocks: see fc_tq1_at in numeric.h */
+    FC_TQ1_SET_BYTES = 3 * 5 * 64, FC_TQ1_TAILS = FC_TQ1_TOGETHER / FC_TQ1_SET * FC_TQ1_SET_BYTES,
+    FC_TQ1_SIXTEEN = FC_TQ1_TAILS + 4 * 64, /* activations that sixteen blocks meet, one for each weight */
     FC_TQ2_D = 64, FC_TQ2_BYTES = 66,
     FC_Q4K_SCALES = 4, FC_Q4K_QS = 16, FC_Q4K_BYTES = 144,
     FC_Q6K_QH = 128, FC_Q6K_SCALES = 192, FC_Q6K_D = 208, FC_Q6K_BYTES = 210,
@@ -123,7 +127,8 @@ typedef struct {
  * it (see arrange[] in activation.c), padded with zeros so that no kernel
  * needs a scalar tail. `lane_sum` is FC_LANES sums a super-block, which formats
  * with an offset subtract instead of decoding signs: of 16 columns each for
- * q4_k and q6_k, of what falls to each lane for tq1_0 and tq2_0. */
+ * q4_k and q6_k, of what falls to each lane for tq2_0. Of tq1_0 it is one sum a
+ * super-block. */
 typedef struct {
     int8_t *q;
     float *f;

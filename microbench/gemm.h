@@ -14,8 +14,10 @@
  *   lanes_dot_signed(w, q)    the same of signed w and nothing
  *   ternary_dot(sum, w, q), ternary_sums(sum)   the same for w of 0 to 2: up to STRETCH * STRIPS dots are
  *                             gathered in whatever way is quickest, then become lanes
+ *   lanes_of_quarters(part)   of four: lane 4 i + q is the sum over quarter q of part[i]
  *   floats, floats_zero(), floats_store(at, f)   FC_LANES floats
  *   floats_add(f, a, low, high)   f[i] + a[i] * (i < 8 ? low : high), fused
+ *   floats_add_each(f, a, scale)  f[i] + a[i] * scale[i], fused
  * Unpacking is plain C: it is shared by the tokens, and compilers make vectors
  * of it under the ISA's own flags.
  *
@@ -160,13 +162,6 @@ typedef struct {
     float scale, minimum_scale;
 } block;
 
-GEMM_INLINE void unpack_tq1_0(const uint8_t *b, block *to) {
-    _Alignas(STRIP) uint8_t bytes[STRIP] = {0};
-    memcpy(bytes, b, FC_TQ1_D);
-    unpack_fractions(bytes, to->w);
-    to->scale = gemm_half(b + FC_TQ1_D);
-}
-
 GEMM_INLINE void unpack_tq2_0(const uint8_t *b, block *to) {
     unpack_fields(b, 0, 2, to->w);
     to->scale = gemm_half(b + FC_TQ2_D);
@@ -298,10 +293,11 @@ GEMM_INLINE void write_group(group_floats total, int rows, int tokens, float *y,
             write_group(total, rows, tokens, y + (row - begin), stride);                                              \
         }                                                                                                             \
     }
-BLOCK_GEMM(tq1_0, FC_TQ1_BYTES, 5, PLUS_ONE)
 BLOCK_GEMM(tq2_0, FC_TQ2_BYTES, 4, PLUS_ONE)
 BLOCK_GEMM(q4_k, FC_Q4K_BYTES, 4, MINIMUM)
 BLOCK_GEMM(q6_k, FC_Q6K_BYTES, 4, OFFSET)
+
+#include "gemm_tq1.h"
 
 /* ---- q8_0: two blocks of 32 share a strip; an odd last one stands beside zeros ---- */
 

@@ -50,11 +50,11 @@ AVX2_INLINE __m256i next_fraction(__m256i fraction) {
     return _mm256_add_epi8(fraction, _mm256_add_epi8(fraction, fraction));
 }
 
-/* 32 bytes times five strips of activations. 16-bit lanes gain 5 * 2 * 127. */
-AVX2_INLINE __m256i add_trit5_half(__m256i sum, __m256i bytes, const int8_t *q) {
+/* 32 bytes times `digits` strips of activations. 16-bit lanes gain digits * 2 * 127. */
+AVX2_INLINE __m256i add_fractions(__m256i sum, __m256i bytes, const int digits, const int8_t *q) {
     __m256i fraction = _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80));
     FC_UNROLL
-    for (int k = 0; k < 5; k++) {
+    for (int k = 0; k < digits; k++) {
         __m256i x = _mm256_load_si256((const __m256i *)(q + 64 * k));
         __m256i products = _mm256_sign_epi8(x, front_weight(fraction));
         sum = in_register(_mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), products)));
@@ -67,8 +67,8 @@ AVX2_INLINE __m256i add_trit5_half(__m256i sum, __m256i bytes, const int8_t *q) 
 enum { TRIT5_GROUPS = 8 };
 
 AVX2_INLINE int32_t trit5_tail(const uint8_t *at, int64_t bytes, const int8_t *q) {
-    __m256i sum = add_trit5_half(_mm256_setzero_si256(), load_first(at, bytes), q);
-    sum = add_trit5_half(sum, load_first(at + 32, bytes - 32), q + 32);
+    __m256i sum = add_fractions(_mm256_setzero_si256(), load_first(at, bytes), 5, q);
+    sum = add_fractions(sum, load_first(at + 32, bytes - 32), 5, q + 32);
     return sum_lanes(widen(sum));
 }
 
@@ -81,8 +81,8 @@ AVX2_INLINE int32_t trit5_dot(const uint8_t *row, int64_t bytes, const fc_activa
         __m256i sum = _mm256_setzero_si256();
         for (int i = 0; i < TRIT5_GROUPS && bytes >= 64; i++, bytes -= 64, row += 64, q += FC_TRIT5_GROUP) {
             FC_PREFETCH(row + FC_PREFETCH_AHEAD);
-            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)row), q);
-            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)(row + 32)), q + 32);
+            sum = add_fractions(sum, _mm256_loadu_si256((const __m256i *)row), 5, q);
+            sum = add_fractions(sum, _mm256_loadu_si256((const __m256i *)(row + 32)), 5, q + 32);
         }
         total = _mm256_add_epi32(total, widen(sum));
     }
@@ -236,16 +236,6 @@ AVX2_INLINE void ask_for_block(const uint8_t *block, int bytes) {
     for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
 }
 
-/* The lower half is 32 bytes of stride 32; the upper 16 of stride 16 and 4 of 4. */
-AVX2_INLINE void add_tq1_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    (void)lane_sum; /* weights come with their signs */
-    __m128i tail = _mm_cvtsi32_si128((int32_t)fc_load_u32(b + FC_TQ1_QH));
-    __m128i middle = _mm_loadu_si128((const __m128i *)(b + 32));
-    __m256i upper = _mm256_inserti128_si256(_mm256_castsi128_si256(middle), tail, 1), none = _mm256_setzero_si256();
-    lane_sums s = {{widen(add_trit5_half(none, load32(b), q)), widen(add_trit5_half(none, upper, q + 32))}};
-    add_scaled(t, &s, half_float(b + FC_TQ1_D) * scale);
-}
-
 /* 16-bit lanes gain 4 * 2 * 2 * 127. */
 AVX2_INLINE __m256i tq2_0_products(__m256i bytes, const int8_t *q) {
     __m256i sum = products(bytes, 0x03, q);
@@ -326,7 +316,7 @@ AVX2_INLINE void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const in
     add_scaled(t, &s, half_float(b + FC_Q6K_D) * scale);
 }
 
-#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                    \
+#define BLOCK_KERNEL(format, block_bytes)                                                                             \
     AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,         \
                                       float *y) {                                                                     \
         for (int64_t row = begin; row < end; row++) {                                                                 \
@@ -334,15 +324,77 @@ AVX2_INLINE void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const in
             const uint8_t *at = w->data + row * w->row_bytes;                                                         \
             for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
                 ask_for_block(at, block_bytes);                                                                       \
-                add_##format(&t, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);                    \
+                add_##format(&t, at, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]);                    \
             }                                                                                                         \
             y[row - begin] = reduce_lanes(&t);                                                                        \
         }                                                                                                             \
     }
-BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
-BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
-BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
-BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES)
+BLOCK_KERNEL(q4_k, FC_Q4K_BYTES)
+BLOCK_KERNEL(q6_k, FC_Q6K_BYTES)
+
+/* ---- tq1_0: sixteen blocks at a time, two to a vector; see fc_tq1_at ------------------ */
+
+/* Bytes of a block that isn't there: its activations are zeros too. */
+static const uint8_t no_block[FC_TQ1_BYTES];
+
+/* Sums of blocks at[0] and at[1], a half each. 16-bit lanes gain 15 * 2 * 127. */
+AVX2_INLINE __m256i tq1_0_pair(const uint8_t *const *at, const int8_t *q) {
+    __m256i sum = _mm256_setzero_si256();
+    FC_UNROLL
+    for (int chunk = 0; chunk < 3; chunk++) {
+        __m128i low = _mm_loadu_si128((const __m128i *)(at[0] + 16 * chunk));
+        __m128i high = _mm_loadu_si128((const __m128i *)(at[1] + 16 * chunk));
+        sum = add_fractions(sum, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), 5, q + 320 * chunk);
+    }
+    return widen(sum);
+}
+
+/* The tails of eight blocks, four digits each. */
+AVX2_INLINE __m256i tq1_0_tails(const uint8_t *const *at, const int8_t *q) {
+    uint32_t tail[8];
+    for (int b = 0; b < 8; b++) tail[b] = fc_load_u32(at[b] + FC_TQ1_QH);
+    return widen(add_fractions(_mm256_setzero_si256(), load32(tail), 4, q));
+}
+
+/* Lane b: the sum of block at[b], of eight. */
+AVX2_INLINE __m256i tq1_0_eight(const uint8_t *const *at, const int8_t *q, const int8_t *tails) {
+    __m256i pair[4];
+    FC_UNROLL
+    for (int i = 0; i < 4; i++) pair[i] = tq1_0_pair(at + 2 * i, q + i / 2 * FC_TQ1_SET_BYTES + i % 2 * 32);
+    __m256i low = _mm256_hadd_epi32(pair[0], pair[1]), high = _mm256_hadd_epi32(pair[2], pair[3]);
+    const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+    return _mm256_add_epi32(_mm256_permutevar8x32_epi32(_mm256_hadd_epi32(low, high), order), tq1_0_tails(at, tails));
+}
+
+/* Up to sixteen blocks, from the one numbered `first` on. */
+AVX2_INLINE void add_tq1_0(totals *t, const uint8_t *block, int64_t left, const fc_activation *x, int64_t first) {
+    const int8_t *q = x->q + first * FC_SUPER, *tails = q + FC_TQ1_TAILS;
+    const uint8_t *at[FC_TQ1_TOGETHER];
+    float scale[FC_TQ1_TOGETHER];
+    for (int b = 0; b < FC_TQ1_TOGETHER; b++) {
+        at[b] = b < left ? block + b * FC_TQ1_BYTES : no_block;
+        scale[b] = b < left ? half_float(at[b] + FC_TQ1_D) * x->scale[first + b] : 0;
+    }
+    for (int h = 0; h < 2 && 8 * h < left; h++) {
+        __m256i sum = tq1_0_eight(at + 8 * h, q + 2 * h * FC_TQ1_SET_BYTES, tails + 32 * h);
+        t->half[h] = _mm256_fmadd_ps(_mm256_loadu_ps(scale + 8 * h), _mm256_cvtepi32_ps(sum), t->half[h]);
+    }
+}
+
+AVX2 void fc_gemv_tq1_0_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    const int64_t together = FC_TQ1_TOGETHER * FC_TQ1_BYTES;
+    for (int64_t row = begin; row < end; row++) {
+        totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
+        const uint8_t *at = w->data + row * w->row_bytes;
+        for (int64_t first = 0, left = w->cols / FC_SUPER; left > 0; first += 16, left -= 16, at += together) {
+            ask_for_block(at, FC_TQ1_TOGETHER * FC_TQ1_BYTES);
+            if (left < FC_TQ1_TOGETHER) add_tq1_0(&t, at, left, x, first);
+            else add_tq1_0(&t, at, FC_TQ1_TOGETHER, x, first);
+        }
+        y[row - begin] = reduce_lanes(&t);
+    }
+}
 
 /* One side of a product of bytes is unsigned: magnitudes of the weights, whose
  * signs move to the activations. */

@@ -17,9 +17,9 @@ VNNI_INLINE __m512i next_fraction(__m512i fraction) {
 
 /* Digits come plus one, times 64: a lane gains at most 5 * 4 * 3 * 127 * 64 a
  * group, so 2^31 lasts for rows of a million columns. */
-VNNI_INLINE void add_trit5_group(__m512i *sum, __m512i *bytes, const int n, const int8_t *q) {
+VNNI_INLINE void add_group(__m512i *sum, __m512i *bytes, const int n, const int digits, const int8_t *q) {
     FC_UNROLL
-    for (int k = 0; k < 5; k++) {
+    for (int k = 0; k < digits; k++) {
         __m512i x = fc_in_register(_mm512_load_si512(q + 64 * k));
         FC_UNROLL
         for (int r = 0; r < n; r++) {
@@ -37,11 +37,11 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
     for (int r = 0; r < n; r++) sum[r] = _mm512_setzero_si512();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
-        add_trit5_group(sum, bytes, n, q);
+        add_group(sum, bytes, n, 5, q);
     }
     if (rows.left) {
         fc_last_vectors(&rows, bytes);
-        add_trit5_group(sum, bytes, n, q);
+        add_group(sum, bytes, n, 5, q);
     }
     FC_UNROLL
     for (int r = 0; r < n; r++) part[r] = _mm512_srai_epi32(sum[r], 6);
@@ -49,6 +49,23 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     FC_FOR_ROWS(trit5_rows, 2, 1)
+}
+
+/* ---- tq1_0 -------------------------------------------------------------------- */
+
+typedef __m512i digit_sums;
+#define TQ1_INLINE VNNI_INLINE
+
+VNNI_INLINE digit_sums no_digits(void) { return _mm512_setzero_si512(); }
+VNNI_INLINE __m512i digits_total(const digit_sums *s) { return _mm512_srai_epi32(*s, 6); }
+VNNI_INLINE void add_digits(digit_sums *s, __m512i bytes, const int digits, const int8_t *q) {
+    add_group(s, &bytes, 1, digits, q);
+}
+
+#include "avx512_tq1.h"
+
+VNNI void fc_gemv_tq1_0_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) y[row - begin] = tq1_row(w->data + row * w->row_bytes, x);
 }
 
 /* ---- i2_s --------------------------------------------------------------------- */
@@ -104,15 +121,6 @@ VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, in
 }
 
 /* ---- a scale a block -------------------------------------------------------- */
-
-/* The 52 bytes of digits of a tq1_0 block. */
-VNNI_INLINE __m512 add_tq1_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b), sum = _mm512_setzero_si512();
-    add_trit5_group(&sum, &bytes, 1, q);
-    /* Each digit came plus one, which is the weight plus two. */
-    sum = _mm512_sub_epi32(_mm512_srai_epi32(sum, 6), _mm512_slli_epi32(fc_load_sums(lane_sum), 1));
-    return fc_add_scaled(total, sum, fc_half(b + FC_TQ1_D) * scale);
-}
 
 /* Fields 0 and 2 are summed as they are, 1 and 3 times 4: one shift for two. */
 VNNI_INLINE __m512 add_tq2_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
@@ -185,10 +193,9 @@ VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, con
     return fc_add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
 }
 
-FC_BLOCK_KERNEL(tq1_0, avx512vnni, VNNI, FC_TQ1_BYTES, 320)
-FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, 256)
-FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, 256)
-FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES, 256)
+FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES)
+FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES)
+FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES)
 
 /* Dot products take one side unsigned: weights plus 128, so 128 times the
  * activations come off again. */
