@@ -176,6 +176,7 @@ typedef struct {
     uint64_t needs;  /* FC_CPU_* bits, all of them */
     fc_gemv *gemv[FC_FORMATS];
     fc_gemm *gemm[FC_FORMATS];
+    int gemm_from[FC_FORMATS]; /* tokens from which it beats as many products with one */
     fc_attend *attend;
     fc_read *read;
 } fc_kernels;
@@ -184,6 +185,7 @@ typedef struct {
 #define GEMM(isa) \
     fc_gemm fc_gemm_trit5_##isa, fc_gemm_i2_s_##isa, fc_gemm_tq1_0_##isa, fc_gemm_tq2_0_##isa, \
         fc_gemm_q4_k_##isa, fc_gemm_q6_k_##isa, fc_gemm_q8_0_##isa;
+#define GEMM_FROM(format, tokens)
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
 #define FC_ISA(isa, needs, kernels) kernels
@@ -191,6 +193,7 @@ typedef struct {
 #undef FC_ISA
 #undef READ
 #undef ATTEND
+#undef GEMM_FROM
 #undef GEMM
 #undef GEMV
 
@@ -203,6 +206,9 @@ int fc_isa_runs_here(int index);
  * `cap` (an ISA's name; NULL: FITCHECK_ISA, or no cap). NULL if cap is unknown. */
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
 const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
+/* The row to take for `tokens` vectors at once: the batch's where that is quicker, else gemv's. */
+const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap);
+int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens);
 const fc_kernels *fc_best_attend(const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
@@ -292,7 +298,8 @@ void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data,
  * `passes` over the matrix (more than one for matrices that fit a cache). */
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds);
-/* The same of products with `tokens` vectors; y holds tokens * rows floats. */
+/* The same of products with `tokens` vectors, one by one where that is quicker;
+ * y holds tokens * rows floats. */
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds);
 /* First touch and fill by the threads that will read the rows. */

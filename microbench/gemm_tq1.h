@@ -1,6 +1,6 @@
 /* tq1_0 of a few tokens, sixteen blocks at a time: see gemm.h, and fc_tq1_at for the order. */
 
-enum { TQ1_SETS = FC_TQ1_TOGETHER / FC_TQ1_SET, TQ1_SET_STRIPS = 15 };
+enum { TQ1_SETS = FC_TQ1_TOGETHER / FC_TQ1_SET };
 
 /* Sixteen blocks of some rows: digits 0 to 2 in the order of the activations, and scales. */
 typedef struct {
@@ -38,14 +38,16 @@ GEMM_INLINE void tq1_strip(const sixteen *s, const int rows, int64_t first, int 
     }
 }
 
-/* Of `strips` strips from `at` on, to to[row][token][i]. */
-GEMM_INLINE void tq1_strips(const sixteen *s, const int rows, int64_t first, int at, const int strips,
+/* Of `chunks` times `digits` strips from `at` on, to to[row][token][i]. */
+GEMM_INLINE void tq1_strips(const sixteen *s, const int rows, int64_t first, int at, const int chunks, const int digits,
                             const fc_activation *const *x, const int tokens, lanes (*to)[GEMM_TOKENS][TQ1_SETS + 1], int i) {
     lanes sum[GEMM_ROWS][GEMM_TOKENS];
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++) sum[r][t] = lanes_zero();
-    FC_UNROLL
-    for (int k = 0; k < strips; k++) tq1_strip(s, rows, first, at + STRIP * k, x, tokens, sum);
+    for (int chunk = 0; chunk < chunks; chunk++, at += STRIP * digits) {
+        FC_UNROLL
+        for (int k = 0; k < digits; k++) tq1_strip(s, rows, first, at + STRIP * k, x, tokens, sum);
+    }
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++) to[r][t][i] = ternary_sums(sum[r][t]);
 }
@@ -55,8 +57,8 @@ GEMM_INLINE void tq1_tile(const sixteen *s, const int rows, int64_t first, const
                           const int tokens, floats (*total)[FC_MOST_TOKENS], int t0) {
     lanes sums[GEMM_ROWS][GEMM_TOKENS][TQ1_SETS + 1]; /* of each set, and of the tails */
     for (int i = 0; i < TQ1_SETS; i++)
-        tq1_strips(s, rows, first, FC_TQ1_SET_BYTES * i, TQ1_SET_STRIPS, x, tokens, sums, i);
-    tq1_strips(s, rows, first, FC_TQ1_TAILS, 4, x, tokens, sums, TQ1_SETS);
+        tq1_strips(s, rows, first, FC_TQ1_SET_BYTES * i, 3, 5, x, tokens, sums, i);
+    tq1_strips(s, rows, first, FC_TQ1_TAILS, 1, 4, x, tokens, sums, TQ1_SETS);
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++) {
             float scale[FC_TQ1_TOGETHER];

@@ -231,16 +231,18 @@ VNNI void fc_gemv_q8_0_avx512vnni(const fc_matrix *w, const fc_activation *x, in
 /* ---- floats ------------------------------------------------------------------ */
 
 /* A vector of floats fills the first-level cache, so several rows share each
- * load of it. Lines are asked for in the order of memory, as in fc_rows. */
+ * load of it. Such rows are long: lines are asked for in the order of memory,
+ * as in fc_rows, but of the rows after these, so that none is asked for too late;
+ * where there are none, of these. */
 typedef struct {
     const uint8_t *at, *ahead;
     const float *x;
     int64_t stride;
 } float_rows;
 
-VNNI_INLINE float_rows float_rows_at(const fc_matrix *w, const fc_activation *x, int64_t row) {
+VNNI_INLINE float_rows float_rows_at(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, int64_t end) {
     const uint8_t *at = w->data + row * w->row_bytes;
-    return (float_rows){at, at + FC_PREFETCH_AHEAD, x->f, w->row_bytes};
+    return (float_rows){at, row + 2 * n <= end ? at + n * w->row_bytes : at, x->f, w->row_bytes};
 }
 
 VNNI_INLINE void next_floats(float_rows *rows, const int n) {
@@ -284,8 +286,9 @@ VNNI_INLINE void f16_tail(f16_total *total, const int n, int64_t left, const flo
     f16_step(total, n, halves[0], 64, x);
 }
 
-VNNI_INLINE void f16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
-    float_rows rows = float_rows_at(w, x, row);
+VNNI_INLINE void f16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, int64_t end,
+                          float *y) {
+    float_rows rows = float_rows_at(w, x, row, n, end);
     f16_total total[F16_ROWS];
     int64_t left = w->cols;
     FC_UNROLL
@@ -333,8 +336,9 @@ VNNI_INLINE float bf16_sum(const bf16_total *t) {
     return fc_sum_halves(_mm512_add_ps(low, high));
 }
 
-VNNI_INLINE void bf16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
-    float_rows rows = float_rows_at(w, x, row);
+VNNI_INLINE void bf16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, int64_t end,
+                          float *y) {
+    float_rows rows = float_rows_at(w, x, row, n, end);
     bf16_total total[BF16_ROWS];
     int64_t left = w->cols;
     FC_UNROLL
@@ -350,8 +354,8 @@ VNNI_INLINE void bf16_rows(const fc_matrix *w, const fc_activation *x, int64_t r
     VNNI void fc_gemv_##format##_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, \
                                             float *y) {                                                             \
         int64_t row = begin;                                                                                        \
-        for (; row + most_rows <= end; row += most_rows) format##_rows(w, x, row, most_rows, y + (row - begin));    \
-        for (; row < end; row++) format##_rows(w, x, row, 1, y + (row - begin));                                    \
+        for (; row + most_rows <= end; row += most_rows) format##_rows(w, x, row, most_rows, end, y + (row - begin)); \
+        for (; row < end; row++) format##_rows(w, x, row, 1, end, y + (row - begin));                                 \
     }
 FLOAT_KERNEL(f16, F16_ROWS)
 FLOAT_KERNEL(bf16, BF16_ROWS)
