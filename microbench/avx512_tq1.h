@@ -8,7 +8,7 @@
  * A block's 54 bytes fill no vector and its scale is a half among bytes, so
  * four blocks make three vectors of digits, a quarter each, sixteen make a
  * vector of tails, and what a block costs besides digits is paid by the vector:
- * turning over, scaling and adding up are some twenty operations for 4096 weights. */
+ * turning over, scaling and adding up are some 25 operations for 4096 weights. */
 #include "avx512.h"
 
 /* Bytes of a block that isn't there: its activations are zeros too. */
