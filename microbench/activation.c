@@ -12,8 +12,8 @@ enum { ALIGNMENT = 64 };
 
 static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-/* Room for the format that spreads a vector widest: tq1_0, 320 bytes for 256. */
-static int64_t widest(int64_t cols) { return round_up(cols, FC_SUPER) / FC_SUPER * 320 + 320; }
+/* Room for every format's padding: tq1_0 fills up to sixteen super-blocks, trit5 to a group. */
+static int64_t widest(int64_t cols) { return round_up(cols, FC_TQ1_SIXTEEN) + FC_TRIT5_GROUP; }
 
 static void *aligned(size_t bytes) {
     void *p = NULL;
@@ -91,14 +91,14 @@ static void arrange_trit5(const int8_t *from, int64_t cols, int8_t *to) {
         memcpy(to + whole + 64 * k, from + c, (size_t)(cols - c < tail ? cols - c : tail));
 }
 
-/* A block's 52 digit bytes as one vector: 32 bytes with stride 32, 16 with
- * stride 16, 4 (of four digits) with stride 4. */
+/* Where each digit's activations lie: fc_tq1_at. Chunks 0 and 1 are of stride 32, 2 of 16, the tail of 4. */
 static void arrange_tq1_0(const int8_t *from, int64_t cols, int8_t *to) {
-    for (int64_t block = 0; block < cols / FC_SUPER; block++, from += FC_SUPER, to += 320)
+    for (int64_t block = 0; block < cols / FC_SUPER; block++, from += FC_SUPER)
         for (int k = 0; k < 5; k++) {
-            memcpy(to + 64 * k, from + 32 * k, 32);
-            memcpy(to + 64 * k + 32, from + 160 + 16 * k, 16);
-            if (k < 4) memcpy(to + 64 * k + 48, from + 240 + 4 * k, 4);
+            memcpy(to + fc_tq1_at(block, 0, k), from + 32 * k, 16);
+            memcpy(to + fc_tq1_at(block, 1, k), from + 32 * k + 16, 16);
+            memcpy(to + fc_tq1_at(block, 2, k), from + 160 + 16 * k, 16);
+            if (k < 4) memcpy(to + fc_tq1_at(block, 3, k), from + 240 + 4 * k, 4);
         }
 }
 
@@ -122,19 +122,24 @@ static int32_t sum_of(const int8_t *q, int64_t n) {
     return sum;
 }
 
-/* Sixteen neighbours to a lane. */
-static void sum_columns(const int8_t *natural, int64_t cols, int32_t *lane_sum) {
-    for (int64_t c = 0; c < cols; c += 16) lane_sum[c / 16] = sum_of(natural + c, 16);
+/* `step` neighbours to a sum. */
+static void sum_columns(const int8_t *natural, int64_t cols, int64_t step, int32_t *lane_sum) {
+    for (int64_t c = 0; c < cols; c += step) lane_sum[c / step] = sum_of(natural + c, step);
 }
 
-/* What each lane of a vector of 64 bytes meets in the strips of a super-block. */
-static void sum_lanes(const int8_t *q, int64_t blocks, int strips, int32_t *lane_sum) {
-    for (int64_t b = 0; b < blocks; b++, q += 64 * strips)
+/* What each lane of a vector of 64 bytes meets in the four strips of a super-block. */
+static void sum_lanes(const int8_t *q, int64_t blocks, int32_t *lane_sum) {
+    for (int64_t b = 0; b < blocks; b++, q += FC_SUPER)
         for (int lane = 0; lane < FC_LANES; lane++) {
             int32_t sum = 0;
-            for (int k = 0; k < strips; k++) sum += sum_of(q + 64 * k + 4 * lane, 4);
+            for (int k = 0; k < 4; k++) sum += sum_of(q + 64 * k + 4 * lane, 4);
             lane_sum[b * FC_LANES + lane] = sum;
         }
+}
+
+/* Sixteen blocks are taken at once: those that are not there weigh nothing. */
+static void pad_blocks(fc_activation *a, int64_t blocks) {
+    for (; blocks % FC_TQ1_TOGETHER; blocks++) a->scale[blocks] = 0, a->lane_sum[blocks] = 0;
 }
 
 static int64_t scale_step(fc_activation_kind kind, int64_t cols) {
@@ -155,7 +160,10 @@ void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64
     a->sum = sum_of(natural, cols);
     memset(a->q, 0, (size_t)widest(cols));
     arrange[format](natural, cols, a->q);
-    if (format == FC_q4_k || format == FC_q6_k) sum_columns(natural, cols, a->lane_sum);
-    if (format == FC_tq1_0) sum_lanes(a->q, cols / FC_SUPER, 5, a->lane_sum);
-    if (format == FC_tq2_0) sum_lanes(a->q, cols / FC_SUPER, 4, a->lane_sum);
+    if (format == FC_q4_k || format == FC_q6_k) sum_columns(natural, cols, 16, a->lane_sum);
+    if (format == FC_tq1_0) {
+        sum_columns(natural, cols, FC_SUPER, a->lane_sum);
+        pad_blocks(a, cols / FC_SUPER);
+    }
+    if (format == FC_tq2_0) sum_lanes(a->q, cols / FC_SUPER, a->lane_sum);
 }

@@ -107,6 +107,18 @@ FC_AVX512_INLINE __m512i fc_sums_of_sixteen(const __m512i part[FC_ROWS_TOGETHER]
                             _mm512_shuffle_i64x2(eight[0], eight[1], 0xdd));
 }
 
+/* Lane 4 i + q: the sum over quarter q of part[i]. */
+FC_AVX512_INLINE __m512i fc_sums_of_quarters(const __m512i part[4]) {
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    __m512i two[2];
+    FC_UNROLL
+    for (int i = 0; i < 2; i++)
+        two[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(part[2 * i], part[2 * i + 1]),
+                                  _mm512_unpackhi_epi32(part[2 * i], part[2 * i + 1]));
+    __m512i four = _mm512_add_epi32(_mm512_unpacklo_epi64(two[0], two[1]), _mm512_unpackhi_epi64(two[0], two[1]));
+    return _mm512_permutexvar_epi32(order, four);
+}
+
 /* fc_ternary_result for up to sixteen rows whose weights came plus `offset`. */
 FC_AVX512_INLINE void fc_ternary_results(const __m512i *part, int rows, const fc_activation *x, int offset,
                                          __m512 row_scales, float *y) {
@@ -159,7 +171,7 @@ FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, int bytes) {
     for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
 }
 
-#define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, q_bytes)                                                     \
+#define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes)                                                              \
     attributes void fc_gemv_##format##_##isa(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,  \
                                              float *y) {                                                              \
         for (int64_t row = begin; row < end; row++) {                                                                 \
@@ -167,7 +179,7 @@ FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, int bytes) {
             const uint8_t *at = w->data + row * w->row_bytes;                                                         \
             for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
                 fc_ask_for_block(at, block_bytes);                                                                    \
-                total = add_##format(total, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);         \
+                total = add_##format(total, at, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]);         \
             }                                                                                                         \
             y[row - begin] = fc_sum_halves(total);                                                                    \
         }                                                                                                             \

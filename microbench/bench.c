@@ -52,7 +52,8 @@ void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, co
 
 typedef struct {
     fc_pool *pool;
-    fc_gemm *gemm;
+    fc_gemm *gemm; /* NULL: one by one */
+    fc_gemv *gemv;
     int64_t step;
     const fc_matrix *w;
     const fc_activation *const *x;
@@ -61,14 +62,20 @@ typedef struct {
     double *seconds;
 } gemm_job;
 
+static void multiply(const gemm_job *job, fc_span rows) {
+    float *y = job->y + rows.begin;
+    if (job->gemm) job->gemm(job->w, job->x, job->tokens, rows.begin, rows.end, y, job->w->rows);
+    else
+        for (int t = 0; t < job->tokens; t++) job->gemv(job->w, job->x[t], rows.begin, rows.end, y + t * job->w->rows);
+}
+
 static void gemm_task(void *argument, int thread, int threads) {
     const gemm_job *job = argument;
     fc_span mine = fc_split(job->w->rows, job->step, thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
-        for (int pass = 0; pass < job->passes; pass++)
-            job->gemm(job->w, job->x, job->tokens, mine.begin, mine.end, job->y + mine.begin, job->w->rows);
+        for (int pass = 0; pass < job->passes; pass++) multiply(job, mine);
         fc_pool_barrier(job->pool, thread);
         if (thread == 0) job->seconds[round] = fc_now() - start;
     }
@@ -76,7 +83,8 @@ static void gemm_task(void *argument, int thread, int threads) {
 
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds) {
-    gemm_job job = {pool, kernels->gemm[format], fc_row_step(format), w, x, tokens, rounds, passes, y, seconds};
+    fc_gemm *gemm = fc_batch_wins(kernels, format, tokens) ? kernels->gemm[format] : NULL;
+    gemm_job job = {pool, gemm, kernels->gemv[format], fc_row_step(format), w, x, tokens, rounds, passes, y, seconds};
     fc_pool_run(pool, gemm_task, &job);
 }
 

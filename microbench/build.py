@@ -31,6 +31,7 @@ int fc_isa_runs_here(int index);
 const fc_kernels *fc_isa(int index);
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
 const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
+const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
 int fc_format_by_name(const char *name);

@@ -10,6 +10,7 @@
     .gemm = {[FC_trit5] = fc_gemm_trit5_##isa_, [FC_i2_s] = fc_gemm_i2_s_##isa_, [FC_tq1_0] = fc_gemm_tq1_0_##isa_, \
              [FC_tq2_0] = fc_gemm_tq2_0_##isa_, [FC_q4_k] = fc_gemm_q4_k_##isa_, \
              [FC_q6_k] = fc_gemm_q6_k_##isa_, [FC_q8_0] = fc_gemm_q8_0_##isa_},
+#define GEMM_FROM(format, tokens) .gemm_from[FC_##format] = (tokens),
 #define ATTEND(isa_) .attend = fc_attend_f16_##isa_,
 #define READ(isa_) .read = fc_read_bytes_##isa_,
 #define FC_ISA(name, bits, kernels) {.isa = #name, .needs = (bits), kernels},
@@ -19,6 +20,7 @@ static const fc_kernels table[] = {
 #undef FC_ISA
 #undef READ
 #undef ATTEND
+#undef GEMM_FROM
 #undef GEMM
 #undef GEMV
 
@@ -61,5 +63,15 @@ static int has_read(const fc_kernels *row, int format) { (void)format; return ro
 
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap) { return best(cap, has_gemv, (int)format); }
 const fc_kernels *fc_best_gemm(fc_format format, const char *cap) { return best(cap, has_gemm, (int)format); }
+
+int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens) {
+    return kernels->gemm[format] && tokens >= kernels->gemm_from[format];
+}
+
+const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap) {
+    const fc_kernels *row = fc_best_gemm(format, cap);
+    return row && fc_batch_wins(row, format, tokens) ? row : fc_best_gemv(format, cap);
+}
+
 const fc_kernels *fc_best_attend(const char *cap) { return best(cap, has_attend, 0); }
 const fc_kernels *fc_best_read(const char *cap) { return best(cap, has_read, 0); }

@@ -8,7 +8,8 @@
  * formats add integers, and multiply by the scales once. Block formats add
  * integers inside a block and then add floats in FC_LANES fixed lanes with
  * fused multiply-adds, an order that vectors of any width can follow and the
- * scalar code spells out.
+ * scalar code spells out: a lane is four bytes of every block, or for tq1_0
+ * every sixteenth block.
  */
 #ifndef FITCHECK_H
 #define FITCHECK_H
@@ -102,6 +103,9 @@ enum {
     FC_LANES = 16,  /* float accumulators a row, */
     FC_FLOAT_LANES = 32, /* and of formats that are floats: nothing else hides the adder's latency */
     FC_TQ1_QH = 48, FC_TQ1_D = 52, FC_TQ1_BYTES = 54,
+    FC_TQ1_TOGETHER = 16, FC_TQ1_SET = 4, /* blocks: see fc_tq1_at in numeric.h */
+    FC_TQ1_SET_BYTES = 3 * 5 * 64, FC_TQ1_TAILS = FC_TQ1_TOGETHER / FC_TQ1_SET * FC_TQ1_SET_BYTES,
+    FC_TQ1_SIXTEEN = FC_TQ1_TAILS + 4 * 64, /* activations that sixteen blocks meet, one for each weight */
     FC_TQ2_D = 64, FC_TQ2_BYTES = 66,
     FC_Q4K_SCALES = 4, FC_Q4K_QS = 16, FC_Q4K_BYTES = 144,
     FC_Q6K_QH = 128, FC_Q6K_SCALES = 192, FC_Q6K_D = 208, FC_Q6K_BYTES = 210,
@@ -123,7 +127,8 @@ typedef struct {
  * it (see arrange[] in activation.c), padded with zeros so that no kernel
  * needs a scalar tail. `lane_sum` is FC_LANES sums a super-block, which formats
  * with an offset subtract instead of decoding signs: of 16 columns each for
- * q4_k and q6_k, of what falls to each lane for tq1_0 and tq2_0. */
+ * q4_k and q6_k, of what falls to each lane for tq2_0. Of tq1_0 it is one sum a
+ * super-block. */
 typedef struct {
     int8_t *q;
     float *f;
@@ -171,6 +176,7 @@ typedef struct {
     uint64_t needs;  /* FC_CPU_* bits, all of them */
     fc_gemv *gemv[FC_FORMATS];
     fc_gemm *gemm[FC_FORMATS];
+    int gemm_from[FC_FORMATS]; /* tokens from which it beats as many products with one */
     fc_attend *attend;
     fc_read *read;
 } fc_kernels;
@@ -179,6 +185,7 @@ typedef struct {
 #define GEMM(isa) \
     fc_gemm fc_gemm_trit5_##isa, fc_gemm_i2_s_##isa, fc_gemm_tq1_0_##isa, fc_gemm_tq2_0_##isa, \
         fc_gemm_q4_k_##isa, fc_gemm_q6_k_##isa, fc_gemm_q8_0_##isa;
+#define GEMM_FROM(format, tokens)
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
 #define FC_ISA(isa, needs, kernels) kernels
@@ -186,6 +193,7 @@ typedef struct {
 #undef FC_ISA
 #undef READ
 #undef ATTEND
+#undef GEMM_FROM
 #undef GEMM
 #undef GEMV
 
@@ -198,6 +206,9 @@ int fc_isa_runs_here(int index);
  * `cap` (an ISA's name; NULL: FITCHECK_ISA, or no cap). NULL if cap is unknown. */
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap);
 const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
+/* The row to take for `tokens` vectors at once: the batch's where that is quicker, else gemv's. */
+const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap);
+int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens);
 const fc_kernels *fc_best_attend(const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
@@ -287,7 +298,8 @@ void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data,
  * `passes` over the matrix (more than one for matrices that fit a cache). */
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds);
-/* The same of products with `tokens` vectors; y holds tokens * rows floats. */
+/* The same of products with `tokens` vectors, one by one where that is quicker;
+ * y holds tokens * rows floats. */
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds);
 /* First touch and fill by the threads that will read the rows. */

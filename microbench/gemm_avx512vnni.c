@@ -33,6 +33,7 @@ GEMM_INLINE lanes lanes_mul(lanes a, lanes b) { return _mm512_mullo_epi32(a, b);
 GEMM_INLINE lanes lanes_dot(lanes sum, strip w, strip q) { return _mm512_dpbusd_epi32(sum, w, q); }
 GEMM_INLINE lanes ternary_dot(lanes sum, strip w, strip q) { return _mm512_dpbusd_epi32(sum, w, q); }
 GEMM_INLINE lanes ternary_sums(lanes sum) { return sum; }
+GEMM_INLINE lanes lanes_of_quarters(const lanes part[4]) { return fc_sums_of_quarters(part); }
 
 /* One side of the instruction is unsigned: weights plus 128, less 128 times the activations. */
 GEMM_INLINE lanes lanes_dot_signed(strip w, strip q) {
@@ -46,6 +47,10 @@ GEMM_INLINE void floats_store(float *at, floats f) { _mm512_storeu_ps(at, f); }
 GEMM_INLINE floats floats_add(floats f, lanes a, float low, float high) {
     __m512 scale = _mm512_mask_mov_ps(_mm512_set1_ps(low), 0xff00, _mm512_set1_ps(high));
     return _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(a), f);
+}
+
+GEMM_INLINE floats floats_add_each(floats f, lanes a, const float *scale) {
+    return _mm512_fmadd_ps(_mm512_loadu_ps(scale), _mm512_cvtepi32_ps(a), f);
 }
 
 #include "gemm.h"

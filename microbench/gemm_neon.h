@@ -39,6 +39,10 @@ NEON lanes lanes_dot_signed(strip w, strip q) { return lanes_dot(lanes_zero(), w
 NEON lanes ternary_dot(lanes sum, strip w, strip q) { return lanes_dot(sum, w, q); }
 NEON lanes ternary_sums(lanes sum) { return sum; }
 
+NEON lanes lanes_of_quarters(const lanes part[4]) {
+    EACH(lanes, vpaddq_s32(vpaddq_s32(part[i].part[0], part[i].part[1]), vpaddq_s32(part[i].part[2], part[i].part[3])));
+}
+
 NEON void lanes_store(int32_t *at, lanes a) {
     for (int i = 0; i < 4; i++) vst1q_s32(at + 4 * i, a.part[i]);
 }
@@ -51,6 +55,10 @@ NEON void floats_store(float *at, floats f) {
 
 NEON floats floats_add(floats f, lanes a, float low, float high) {
     EACH(floats, vfmaq_f32(f.part[i], vcvtq_f32_s32(a.part[i]), vdupq_n_f32(i < 2 ? low : high)));
+}
+
+NEON floats floats_add_each(floats f, lanes a, const float *scale) {
+    EACH(floats, vfmaq_f32(f.part[i], vcvtq_f32_s32(a.part[i]), vld1q_f32(scale + 4 * i)));
 }
 
 #include "gemm.h"

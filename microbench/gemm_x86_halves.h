@@ -50,6 +50,22 @@ GEMM_INLINE void floats_store(float *at, floats f) {
     for (int h = 0; h < 2; h++) _mm256_storeu_ps(at + 8 * h, f.half[h]);
 }
 
+/* Of two sums the quarters side by side: 0 0 2 2 and 1 1 3 3, then 0 2 0 2 and 1 3 1 3. */
+GEMM_INLINE __m256i quarters_of_two(const lanes *two) {
+    __m256i first = _mm256_hadd_epi32(two[0].half[0], two[0].half[1]);
+    __m256i second = _mm256_hadd_epi32(two[1].half[0], two[1].half[1]);
+    const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+    return _mm256_permutevar8x32_epi32(_mm256_hadd_epi32(first, second), order);
+}
+
+GEMM_INLINE lanes lanes_of_quarters(const lanes part[4]) { BOTH(quarters_of_two(part + 2 * h)); }
+
+GEMM_INLINE floats floats_add_each(floats f, lanes a, const float *scale) {
+    for (int h = 0; h < 2; h++)
+        f.half[h] = _mm256_fmadd_ps(_mm256_loadu_ps(scale + 8 * h), _mm256_cvtepi32_ps(a.half[h]), f.half[h]);
+    return f;
+}
+
 GEMM_INLINE floats floats_add(floats f, lanes a, float low, float high) {
     f.half[0] = _mm256_fmadd_ps(_mm256_set1_ps(low), _mm256_cvtepi32_ps(a.half[0]), f.half[0]);
     f.half[1] = _mm256_fmadd_ps(_mm256_set1_ps(high), _mm256_cvtepi32_ps(a.half[1]), f.half[1]);

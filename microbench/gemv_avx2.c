@@ -1,74 +1,17 @@
-/* AVX2 with FMA and F16C. Sums of byte products are 16 bits wide here, so
- * scaled fields and long rows need care that VNNI does not. */
+/* AVX2: trit5 and i2_s, one scale a row or a matrix. */
 #include "fitcheck.h"
 
 #if FC_X86
-#include <immintrin.h>
-
-#include "numeric.h"
-
-#define AVX2 __attribute__((target("avx2,fma,f16c")))
-#define AVX2_INLINE AVX2 __attribute__((always_inline)) static inline
-
-AVX2_INLINE int32_t sum_lanes(__m256i v) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
-}
-
-/* A value that gcc may not look through, nor move; clang does better unasked. */
-AVX2_INLINE __m256i in_register(__m256i x) {
-#if !defined(__clang__)
-    __asm__("" : "+x"(x));
-#endif
-    return x;
-}
-
-/* Sixteen 16-bit sums to eight of 32 bits. */
-AVX2_INLINE __m256i widen(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
-
-/* The first n bytes (0 to 32) and zeros; touches no byte past them. */
-AVX2_INLINE __m256i load_first(const uint8_t *at, int64_t n) {
-    uint8_t bytes[32] = {0};
-    memcpy(bytes, at, (size_t)(n < 0 ? 0 : n > 32 ? 32 : n));
-    return _mm256_loadu_si256((const __m256i *)bytes);
-}
+#include "avx2.h"
 
 /* ---- trit5 -------------------------------------------------------------------- */
-
-/* Fractions are held minus 128, so that signed comparisons order them; times 3
- * modulo 256 keeps that offset (3 * 128 = 128). A digit is below 1 up to 85,
- * below 2 up to 170. */
-AVX2_INLINE __m256i front_weight(__m256i fraction) {
-    /* Bounds that compilers can see they turn into a minimum and an equality. */
-    __m256i low = in_register(_mm256_set1_epi8(85 - 128)), high = in_register(_mm256_set1_epi8(171 - 128));
-    __m256i not_low = _mm256_cmpgt_epi8(fraction, low), not_high = _mm256_cmpgt_epi8(high, fraction);
-    return _mm256_sub_epi8(not_high, not_low); /* -1, 0, 1 */
-}
-
-AVX2_INLINE __m256i next_fraction(__m256i fraction) {
-    return _mm256_add_epi8(fraction, _mm256_add_epi8(fraction, fraction));
-}
-
-/* 32 bytes times five strips of activations. 16-bit lanes gain 5 * 2 * 127. */
-AVX2_INLINE __m256i add_trit5_half(__m256i sum, __m256i bytes, const int8_t *q) {
-    __m256i fraction = _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80));
-    FC_UNROLL
-    for (int k = 0; k < 5; k++) {
-        __m256i x = _mm256_load_si256((const __m256i *)(q + 64 * k));
-        __m256i products = _mm256_sign_epi8(x, front_weight(fraction));
-        sum = in_register(_mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), products)));
-        fraction = next_fraction(fraction);
-    }
-    return sum;
-}
 
 /* Two halves make a group; widened after each eight groups: 16 * 1270 < 2^15. */
 enum { TRIT5_GROUPS = 8 };
 
 AVX2_INLINE int32_t trit5_tail(const uint8_t *at, int64_t bytes, const int8_t *q) {
-    __m256i sum = add_trit5_half(_mm256_setzero_si256(), load_first(at, bytes), q);
-    sum = add_trit5_half(sum, load_first(at + 32, bytes - 32), q + 32);
+    __m256i sum = add_fractions(_mm256_setzero_si256(), load_first(at, bytes), 5, q);
+    sum = add_fractions(sum, load_first(at + 32, bytes - 32), 5, q + 32);
     return sum_lanes(widen(sum));
 }
 
@@ -81,8 +24,8 @@ AVX2_INLINE int32_t trit5_dot(const uint8_t *row, int64_t bytes, const fc_activa
         __m256i sum = _mm256_setzero_si256();
         for (int i = 0; i < TRIT5_GROUPS && bytes >= 64; i++, bytes -= 64, row += 64, q += FC_TRIT5_GROUP) {
             FC_PREFETCH(row + FC_PREFETCH_AHEAD);
-            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)row), q);
-            sum = add_trit5_half(sum, _mm256_loadu_si256((const __m256i *)(row + 32)), q + 32);
+            sum = add_fractions(sum, _mm256_loadu_si256((const __m256i *)row), 5, q);
+            sum = add_fractions(sum, _mm256_loadu_si256((const __m256i *)(row + 32)), 5, q + 32);
         }
         total = _mm256_add_epi32(total, widen(sum));
     }
@@ -105,11 +48,6 @@ typedef struct {
 } sums;
 
 enum { I2S_ROWS = 2, I2S_BLOCKS = 8 };
-
-AVX2_INLINE __m256i products(__m256i bytes, int mask, const int8_t *q) {
-    __m256i digits = _mm256_and_si256(bytes, _mm256_set1_epi8((char)mask));
-    return _mm256_maddubs_epi16(digits, _mm256_load_si256((const __m256i *)q));
-}
 
 /* Kept from turning sums round: compilers would hold every product of a strip
  * to add them as a tree, and spill. */
@@ -197,266 +135,6 @@ AVX2 void fc_gemv_i2_s_avx2(const fc_matrix *w, const fc_activation *x, int64_t 
         for (r = 0; r < rows; r++) y[row - begin + r] = fc_ternary_result(dot[r], x, w->scales[0]);
     }
 }
-
-/* ---- a scale a block ---------------------------------------------------------------
- *
- * The sixteen lanes of the scalar code are two vectors here, for the lower and
- * the upper half of each 64 bytes. */
-
-typedef struct {
-    __m256 half[2];
-} totals;
-
-typedef struct {
-    __m256i half[2];
-} lane_sums;
-
-AVX2_INLINE float half_float(const uint8_t *at) { return _cvtsh_ss(fc_load_u16(at)); }
-
-AVX2_INLINE float reduce_lanes(const totals *t) {
-    float lane[FC_LANES];
-    _mm256_storeu_ps(lane, t->half[0]);
-    _mm256_storeu_ps(lane + 8, t->half[1]);
-    return fc_reduce_lanes(lane, FC_LANES);
-}
-
-AVX2_INLINE __m256 scaled(__m256 total, __m256i sum, float scale) {
-    return _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(sum), total);
-}
-
-AVX2_INLINE void add_scaled(totals *t, const lane_sums *s, float scale) {
-    t->half[0] = scaled(t->half[0], s->half[0], scale);
-    t->half[1] = scaled(t->half[1], s->half[1], scale);
-}
-
-AVX2_INLINE __m256i load32(const void *at) { return _mm256_loadu_si256((const __m256i *)at); }
-
-AVX2_INLINE void ask_for_block(const uint8_t *block, int bytes) {
-    FC_UNROLL
-    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
-}
-
-/* The lower half is 32 bytes of stride 32; the upper 16 of stride 16 and 4 of 4. */
-AVX2_INLINE void add_tq1_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    (void)lane_sum; /* weights come with their signs */
-    __m128i tail = _mm_cvtsi32_si128((int32_t)fc_load_u32(b + FC_TQ1_QH));
-    __m128i middle = _mm_loadu_si128((const __m128i *)(b + 32));
-    __m256i upper = _mm256_inserti128_si256(_mm256_castsi128_si256(middle), tail, 1), none = _mm256_setzero_si256();
-    lane_sums s = {{widen(add_trit5_half(none, load32(b), q)), widen(add_trit5_half(none, upper, q + 32))}};
-    add_scaled(t, &s, half_float(b + FC_TQ1_D) * scale);
-}
-
-/* 16-bit lanes gain 4 * 2 * 2 * 127. */
-AVX2_INLINE __m256i tq2_0_products(__m256i bytes, const int8_t *q) {
-    __m256i sum = products(bytes, 0x03, q);
-    sum = _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 2), 0x03, q + 64));
-    sum = _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 4), 0x03, q + 128));
-    return _mm256_add_epi16(sum, products(_mm256_srli_epi16(bytes, 6), 0x03, q + 192));
-}
-
-AVX2_INLINE void add_tq2_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    lane_sums s;
-    FC_UNROLL
-    for (int h = 0; h < 2; h++)
-        s.half[h] = _mm256_sub_epi32(widen(tq2_0_products(load32(b + 32 * h), q + 32 * h)), load32(lane_sum + 8 * h));
-    add_scaled(t, &s, half_float(b + FC_TQ2_D) * scale);
-}
-
-/* Products of a sub-block, scaled: 16-bit pairs of at most 2 * 63 * 127. */
-AVX2_INLINE __m256i scaled_products(__m256i weights, const int8_t *q, __m256i scales) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, _mm256_load_si256((const __m256i *)q)), scales);
-}
-
-/* Word i of eight, everywhere. */
-AVX2_INLINE __m256i scale_of_sub_block(__m256i scales, const int i) {
-    return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(2 * i | (2 * i + 1) << 8)));
-}
-
-AVX2_INLINE void add_q4_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    uint8_t packed[16];
-    fc_q4k_scales(b + FC_Q4K_SCALES, packed);
-    __m128i sub = _mm_loadu_si128((const __m128i *)packed), twice = _mm_unpackhi_epi8(sub, sub);
-    __m256i scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(sub));
-    lane_sums s = {{_mm256_setzero_si256(), _mm256_setzero_si256()}}, low;
-    __m256i nibble = _mm256_set1_epi8(15);
-    FC_UNROLL
-    for (int i = 0; i < 4; i++) {
-        __m256i bytes = load32(b + FC_Q4K_QS + 32 * i), upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
-        const int8_t *at = q + i / 2 * 128 + i % 2 * 32;
-        __m256i first = scaled_products(_mm256_and_si256(bytes, nibble), at, scale_of_sub_block(scales, 2 * i));
-        __m256i second = scaled_products(upper, at + 64, scale_of_sub_block(scales, 2 * i + 1));
-        s.half[i % 2] = _mm256_add_epi32(s.half[i % 2], _mm256_add_epi32(first, second));
-    }
-    low.half[0] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(twice), load32(lane_sum));
-    low.half[1] = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(twice, twice)), load32(lane_sum + 8));
-    add_scaled(t, &s, half_float(b) * scale);
-    add_scaled(t, &low, -(half_float(b + 2) * scale));
-}
-
-/* Two signed scales, for 16 columns each. */
-AVX2_INLINE __m256i two_scales(const int8_t *at) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16(at[0])), _mm_set1_epi16(at[1]), 1);
-}
-
-/* Strip i (of four) of half a super-block: 32 columns. */
-AVX2_INLINE __m256i q6_k_strip(const uint8_t *low, __m256i high, const int i) {
-    __m256i bytes = load32(low + i % 2 * 32), two_bits = _mm256_set1_epi8(0x30);
-    __m256i four = _mm256_and_si256(i < 2 ? bytes : _mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
-    __m256i top = i == 0 ? _mm256_slli_epi16(high, 4) : i == 1 ? _mm256_slli_epi16(high, 2) : i == 2 ? high
-                                                                                            : _mm256_srli_epi16(high, 2);
-    return _mm256_or_si256(four, _mm256_and_si256(top, two_bits));
-}
-
-AVX2_INLINE __m256i q6_k_offset(const int8_t *scales, const int32_t *lane_sum) {
-    __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)scales));
-    return _mm256_slli_epi32(_mm256_mullo_epi32(wide, load32(lane_sum)), 5);
-}
-
-AVX2_INLINE void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    const int8_t *scales = (const int8_t *)b + FC_Q6K_SCALES;
-    lane_sums s = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-    FC_UNROLL
-    for (int i = 0; i < 8; i++) {
-        __m256i high = load32(b + FC_Q6K_QH + i / 4 * 32);
-        __m256i sum = scaled_products(q6_k_strip(b + i / 4 * 64, high, i % 4), q + 32 * i, two_scales(scales + 2 * i));
-        s.half[i % 2] = _mm256_add_epi32(s.half[i % 2], sum);
-    }
-    s.half[0] = _mm256_sub_epi32(s.half[0], q6_k_offset(scales, lane_sum));
-    s.half[1] = _mm256_sub_epi32(s.half[1], q6_k_offset(scales + 8, lane_sum + 8));
-    add_scaled(t, &s, half_float(b + FC_Q6K_D) * scale);
-}
-
-#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                    \
-    AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,         \
-                                      float *y) {                                                                     \
-        for (int64_t row = begin; row < end; row++) {                                                                 \
-            totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};                                                  \
-            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
-            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
-                ask_for_block(at, block_bytes);                                                                       \
-                add_##format(&t, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);                    \
-            }                                                                                                         \
-            y[row - begin] = reduce_lanes(&t);                                                                        \
-        }                                                                                                             \
-    }
-BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
-BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
-BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
-BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
-
-/* One side of a product of bytes is unsigned: magnitudes of the weights, whose
- * signs move to the activations. */
-AVX2_INLINE __m256i q8_0_products(const uint8_t *block, const int8_t *q) {
-    __m256i weights = load32(block + 2), x = _mm256_load_si256((const __m256i *)q);
-    return widen(_mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights)));
-}
-
-AVX2_INLINE __m256 add_q8_0(__m256 total, const uint8_t *block, const int8_t *q, float scale) {
-    return scaled(total, q8_0_products(block, q), half_float(block) * scale);
-}
-
-AVX2 void fc_gemv_q8_0_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    int64_t blocks = w->cols / FC_Q8_BLOCK;
-    for (int64_t row = begin; row < end; row++) {
-        totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
-        const uint8_t *at = w->data + row * w->row_bytes;
-        const int8_t *q = x->q;
-        int64_t i = 0;
-        for (; i + 2 <= blocks; i += 2, at += 2 * FC_Q8_BYTES, q += 2 * FC_Q8_BLOCK) {
-            ask_for_block(at, 2 * FC_Q8_BYTES);
-            t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
-            t.half[1] = add_q8_0(t.half[1], at + FC_Q8_BYTES, q + FC_Q8_BLOCK, x->scale[i + 1]);
-        }
-        if (i < blocks) t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
-        y[row - begin] = reduce_lanes(&t);
-    }
-}
-
-/* ---- floats -------------------------------------------------------------------------- */
-
-AVX2_INLINE __m256 floats_of_f16(const uint8_t *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)); }
-
-AVX2_INLINE __m256 floats_of_bf16(const uint8_t *at) {
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
-}
-
-/* The last columns, one a lane, are added after the vectors. */
-#define FLOAT_KERNEL(format, to_float)                                                                             \
-    AVX2_INLINE float format##_dot(const uint8_t *at, const float *x, int64_t cols) {                              \
-        __m256 total[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};    \
-        float lane[FC_FLOAT_LANES];                                                                                \
-        for (; cols >= FC_FLOAT_LANES; cols -= FC_FLOAT_LANES, at += 64, x += FC_FLOAT_LANES) {                    \
-            FC_PREFETCH(at + FC_PREFETCH_AHEAD);                                                                   \
-            FC_UNROLL                                                                                              \
-            for (int i = 0; i < 4; i++)                                                                            \
-                total[i] = _mm256_fmadd_ps(floats_of_##format(at + 16 * i), _mm256_loadu_ps(x + 8 * i), total[i]); \
-        }                                                                                                          \
-        for (int i = 0; i < 4; i++) _mm256_storeu_ps(lane + 8 * i, total[i]);                                      \
-        for (int64_t i = 0; i < cols; i++) lane[i] = fmaf(to_float(fc_load_u16(at + 2 * i)), x[i], lane[i]);       \
-        return fc_reduce_lanes(lane, FC_FLOAT_LANES);                                                              \
-    }                                                                                                              \
-    AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,      \
-                                      float *y) {                                                                  \
-        for (int64_t row = begin; row < end; row++)                                                                \
-            y[row - begin] = format##_dot(w->data + row * w->row_bytes, x->f, w->cols);                            \
-    }
-FLOAT_KERNEL(f16, fc_float_of_half)
-FLOAT_KERNEL(bf16, fc_float_of_bf16)
-
-/* ---- attention ----------------------------------------------------------------- */
-
-typedef __m256 vec;
-enum { VEC_FLOATS = 8 };
-#define ATTEND_INLINE AVX2_INLINE
-
-AVX2_INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
-AVX2_INLINE vec vec_set(float x) { return _mm256_set1_ps(x); }
-AVX2_INLINE vec vec_load(const float *at) { return _mm256_loadu_ps(at); }
-AVX2_INLINE void vec_store(float *at, vec v) { _mm256_storeu_ps(at, v); }
-AVX2_INLINE vec vec_of_half(const uint16_t *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)); }
-AVX2_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-AVX2_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-AVX2_INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
-AVX2_INLINE float vec_sum(vec v) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-AVX2_INLINE vec vec_round(vec v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-AVX2_INLINE vec vec_two_to_the(vec n) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
-}
-
-#include "attend.h"
-
-AVX2 void fc_attend_f16_avx2(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
-                             float *out, float *scratch) {
-    attend_all(q, heads, k, v, cells, dim, out, scratch);
-}
-
-/* ---- reading -------------------------------------------------------------------- */
-
-typedef struct {
-    __m256i half[2];
-} line;
-#define READ_INLINE AVX2_INLINE
-
-AVX2_INLINE line line_zero(void) { return (line){{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
-AVX2_INLINE line line_add(line sum, const uint8_t *at) {
-    for (int i = 0; i < 2; i++)
-        sum.half[i] = _mm256_xor_si256(sum.half[i], _mm256_loadu_si256((const __m256i *)(at + 32 * i)));
-    return sum;
-}
-AVX2_INLINE uint64_t line_fold(line sum) {
-    __m256i all = _mm256_xor_si256(sum.half[0], sum.half[1]);
-    return (uint64_t)(_mm256_extract_epi64(all, 0) ^ _mm256_extract_epi64(all, 1) ^ _mm256_extract_epi64(all, 2)
-                      ^ _mm256_extract_epi64(all, 3));
-}
-
-#include "read.h"
-
-AVX2 uint64_t fc_read_bytes_avx2(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }
 
 #else
 typedef int fc_no_x86_here;

@@ -45,15 +45,16 @@ VBMI_INLINE __m512i look_up(__m512i index, const table *t) {
  * three million columns. */
 typedef struct {
     __m512i field[4];
-} sums;
+} digit_sums;
 
-VBMI_INLINE sums no_sums(void) {
+VBMI_INLINE digit_sums no_digits(void) {
     __m512i none = _mm512_setzero_si512();
-    return (sums){{none, none, none, none}};
+    return (digit_sums){{none, none, none, none}};
 }
 
-/* One group of n rows; each strip of activations is loaded once for all. */
-VBMI_INLINE void add_group(sums *s, const __m512i *bytes, const int n, const table *t, const int8_t *q) {
+/* One group of n rows, of which `digits` digits count; each strip of activations is loaded once for all. */
+VBMI_INLINE void add_group(digit_sums *s, const __m512i *bytes, const int n, const int digits, const table *t,
+                           const int8_t *q) {
     __m512i fields[MOST_ROWS], x = fc_in_register(_mm512_load_si512(q));
     FC_UNROLL
     for (int r = 0; r < n; r++) {
@@ -61,7 +62,7 @@ VBMI_INLINE void add_group(sums *s, const __m512i *bytes, const int n, const tab
         fc_add_products(&s[r].field[3], fc_front_digit_64(bytes[r]), x);
     }
     FC_UNROLL
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < digits - 1; k++) {
         x = fc_in_register(_mm512_load_si512(q + 64 + 64 * k));
         FC_UNROLL
         for (int r = 0; r < n; r++) {
@@ -72,7 +73,7 @@ VBMI_INLINE void add_group(sums *s, const __m512i *bytes, const int n, const tab
 }
 
 /* The row's sum, lane by lane. Here, once, the fields' scaling is undone. */
-VBMI_INLINE __m512i total(const sums *s) {
+VBMI_INLINE __m512i digits_total(const digit_sums *s) {
     __m512i low = _mm512_add_epi32(s->field[0], _mm512_srai_epi32(s->field[1], 2));
     __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 4), _mm512_srai_epi32(s->field[3], 6));
     return _mm512_add_epi32(low, high);
@@ -83,19 +84,19 @@ VBMI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, const ta
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
     __m512i bytes[MOST_ROWS];
-    sums s[MOST_ROWS];
+    digit_sums s[MOST_ROWS];
     FC_UNROLL
-    for (int r = 0; r < n; r++) s[r] = no_sums();
+    for (int r = 0; r < n; r++) s[r] = no_digits();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
-        add_group(s, bytes, n, t, q);
+        add_group(s, bytes, n, 5, t, q);
     }
     if (rows.left) {
         fc_last_vectors(&rows, bytes);
-        add_group(s, bytes, n, t, q);
+        add_group(s, bytes, n, 5, t, q);
     }
     FC_UNROLL
-    for (int r = 0; r < n; r++) part[r] = total(&s[r]);
+    for (int r = 0; r < n; r++) part[r] = digits_total(&s[r]);
 }
 
 VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
@@ -105,32 +106,20 @@ VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, i
 #undef ROWS
 }
 
-/* ---- tq1_0 ---------------------------------------------------------------------
- *
- * Digits as above. Of the fields two are summed as they are and two times 4. */
+/* ---- tq1_0 --------------------------------------------------------------------- */
 
-VBMI_INLINE __m512i tq1_0_sum(__m512i bytes, const table *t, const int8_t *q) {
-    const __m512i low = _mm512_set1_epi8(0x03), high = _mm512_set1_epi8(0x0c);
-    __m512i fields = look_up(bytes, t), upper = _mm512_srli_epi16(fields, 4);
-    __m512i plain = _mm512_setzero_si512(), fourfold = plain, front = plain;
-    fc_add_products(&front, fc_front_digit_64(bytes), _mm512_load_si512(q));
-    fc_add_products(&plain, _mm512_and_si512(fields, low), _mm512_load_si512(q + 64));
-    fc_add_products(&fourfold, _mm512_and_si512(fields, high), _mm512_load_si512(q + 128));
-    fc_add_products(&plain, _mm512_and_si512(upper, low), _mm512_load_si512(q + 192));
-    fc_add_products(&fourfold, _mm512_and_si512(upper, high), _mm512_load_si512(q + 256));
-    plain = _mm512_add_epi32(plain, _mm512_srai_epi32(front, 6));
-    return _mm512_add_epi32(plain, _mm512_srai_epi32(fourfold, 2));
-}
+#define TQ1_INLINE VBMI_INLINE
 
-VBMI_INLINE __m512 add_tq1_0(__m512 sum, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
+VBMI_INLINE void add_digits(digit_sums *s, __m512i bytes, const int digits, const int8_t *q) {
     const table t = load_table(four_digits); /* once a row: its loads leave the loop */
-    __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b);
-    /* Each digit came plus one, which is the weight plus two. */
-    __m512i twice = _mm512_slli_epi32(fc_load_sums(lane_sum), 1);
-    return fc_add_scaled(sum, _mm512_sub_epi32(tq1_0_sum(bytes, &t, q), twice), fc_half(b + FC_TQ1_D) * scale);
+    add_group(s, &bytes, 1, digits, &t, q);
 }
 
-FC_BLOCK_KERNEL(tq1_0, avx512vbmi, VBMI, FC_TQ1_BYTES, 320)
+#include "avx512_tq1.h"
+
+VBMI void fc_gemv_tq1_0_avx512vbmi(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) y[row - begin] = tq1_row(w->data + row * w->row_bytes, x);
+}
 
 #else
 typedef int fc_no_x86_here;

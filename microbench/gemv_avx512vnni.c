@@ -17,9 +17,9 @@ VNNI_INLINE __m512i next_fraction(__m512i fraction) {
 
 /* Digits come plus one, times 64: a lane gains at most 5 * 4 * 3 * 127 * 64 a
  * group, so 2^31 lasts for rows of a million columns. */
-VNNI_INLINE void add_trit5_group(__m512i *sum, __m512i *bytes, const int n, const int8_t *q) {
+VNNI_INLINE void add_group(__m512i *sum, __m512i *bytes, const int n, const int digits, const int8_t *q) {
     FC_UNROLL
-    for (int k = 0; k < 5; k++) {
+    for (int k = 0; k < digits; k++) {
         __m512i x = fc_in_register(_mm512_load_si512(q + 64 * k));
         FC_UNROLL
         for (int r = 0; r < n; r++) {
@@ -37,11 +37,11 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
     for (int r = 0; r < n; r++) sum[r] = _mm512_setzero_si512();
     for (; rows.left >= 64; q += FC_TRIT5_GROUP) {
         fc_next_vectors(&rows, bytes);
-        add_trit5_group(sum, bytes, n, q);
+        add_group(sum, bytes, n, 5, q);
     }
     if (rows.left) {
         fc_last_vectors(&rows, bytes);
-        add_trit5_group(sum, bytes, n, q);
+        add_group(sum, bytes, n, 5, q);
     }
     FC_UNROLL
     for (int r = 0; r < n; r++) part[r] = _mm512_srai_epi32(sum[r], 6);
@@ -49,6 +49,23 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     FC_FOR_ROWS(trit5_rows, 2, 1)
+}
+
+/* ---- tq1_0 -------------------------------------------------------------------- */
+
+typedef __m512i digit_sums;
+#define TQ1_INLINE VNNI_INLINE
+
+VNNI_INLINE digit_sums no_digits(void) { return _mm512_setzero_si512(); }
+VNNI_INLINE __m512i digits_total(const digit_sums *s) { return _mm512_srai_epi32(*s, 6); }
+VNNI_INLINE void add_digits(digit_sums *s, __m512i bytes, const int digits, const int8_t *q) {
+    add_group(s, &bytes, 1, digits, q);
+}
+
+#include "avx512_tq1.h"
+
+VNNI void fc_gemv_tq1_0_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) y[row - begin] = tq1_row(w->data + row * w->row_bytes, x);
 }
 
 /* ---- i2_s --------------------------------------------------------------------- */
@@ -104,15 +121,6 @@ VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, in
 }
 
 /* ---- a scale a block -------------------------------------------------------- */
-
-/* The 52 bytes of digits of a tq1_0 block. */
-VNNI_INLINE __m512 add_tq1_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    __m512i bytes = _mm512_maskz_loadu_epi8(((__mmask64)1 << FC_TQ1_D) - 1, b), sum = _mm512_setzero_si512();
-    add_trit5_group(&sum, &bytes, 1, q);
-    /* Each digit came plus one, which is the weight plus two. */
-    sum = _mm512_sub_epi32(_mm512_srai_epi32(sum, 6), _mm512_slli_epi32(fc_load_sums(lane_sum), 1));
-    return fc_add_scaled(total, sum, fc_half(b + FC_TQ1_D) * scale);
-}
 
 /* Fields 0 and 2 are summed as they are, 1 and 3 times 4: one shift for two. */
 VNNI_INLINE __m512 add_tq2_0(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
@@ -185,10 +193,9 @@ VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, con
     return fc_add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
 }
 
-FC_BLOCK_KERNEL(tq1_0, avx512vnni, VNNI, FC_TQ1_BYTES, 320)
-FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, 256)
-FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, 256)
-FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES, 256)
+FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES)
+FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES)
+FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES)
 
 /* Dot products take one side unsigned: weights plus 128, so 128 times the
  * activations come off again. */
@@ -220,174 +227,6 @@ VNNI void fc_gemv_q8_0_avx512vnni(const fc_matrix *w, const fc_activation *x, in
         y[row - begin] = fc_sum_halves(total);
     }
 }
-
-/* ---- floats ------------------------------------------------------------------ */
-
-/* A vector of floats fills the first-level cache, so several rows share each
- * load of it. Lines are asked for in the order of memory, as in fc_rows. */
-typedef struct {
-    const uint8_t *at, *ahead;
-    const float *x;
-    int64_t stride;
-} float_rows;
-
-VNNI_INLINE float_rows float_rows_at(const fc_matrix *w, const fc_activation *x, int64_t row) {
-    const uint8_t *at = w->data + row * w->row_bytes;
-    return (float_rows){at, at + FC_PREFETCH_AHEAD, x->f, w->row_bytes};
-}
-
-VNNI_INLINE void next_floats(float_rows *rows, const int n) {
-    FC_UNROLL
-    for (int r = 0; r < n; r++, rows->ahead += 64) FC_PREFETCH(rows->ahead);
-    rows->at += 64;
-    rows->x += FC_FLOAT_LANES;
-}
-
-VNNI_INLINE __mmask32 first_lanes(int64_t n) { return ((uint32_t)1 << n) - 1; }
-
-/* Halves are widened eight at a time: on Zen 4 sixteen at once take 1.33
- * cycles, eight from memory take 0.5. */
-enum { F16_ROWS = 4 };
-
-typedef struct {
-    __m256 quarter[4];
-} f16_total;
-
-VNNI_INLINE void f16_step(f16_total *total, const int n, const uint8_t *at, int64_t stride, const float *x) {
-    FC_UNROLL
-    for (int i = 0; i < 4; i++) {
-        __m256 v = _mm256_loadu_ps(x + 8 * i);
-        FC_UNROLL
-        for (int r = 0; r < n; r++) {
-            __m256 w = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(at + r * stride + 16 * i)));
-            total[r].quarter[i] = _mm256_fmadd_ps(w, v, total[r].quarter[i]);
-        }
-    }
-}
-
-/* The last 1 to 31 columns: a lane past them keeps what it has. */
-VNNI_INLINE void f16_tail(f16_total *total, const int n, int64_t left, const float_rows *rows) {
-    __mmask32 some = first_lanes(left);
-    uint8_t halves[F16_ROWS][64];
-    float x[FC_FLOAT_LANES];
-    _mm512_storeu_ps(x, _mm512_maskz_loadu_ps((__mmask16)some, rows->x));
-    _mm512_storeu_ps(x + 16, _mm512_maskz_loadu_ps((__mmask16)(some >> 16), rows->x + 16));
-    for (int r = 0; r < n; r++)
-        _mm512_storeu_si512(halves[r], _mm512_maskz_loadu_epi16(some, rows->at + r * rows->stride));
-    f16_step(total, n, halves[0], 64, x);
-}
-
-VNNI_INLINE void f16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
-    float_rows rows = float_rows_at(w, x, row);
-    f16_total total[F16_ROWS];
-    int64_t left = w->cols;
-    FC_UNROLL
-    for (int r = 0; r < n; r++) memset(&total[r], 0, sizeof total[r]);
-    for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, next_floats(&rows, n))
-        f16_step(total, n, rows.at, rows.stride, rows.x);
-    if (left) f16_tail(total, n, left, &rows);
-    FC_UNROLL
-    for (int r = 0; r < n; r++) {
-        __m256 low = _mm256_add_ps(total[r].quarter[0], total[r].quarter[2]);
-        __m256 high = _mm256_add_ps(total[r].quarter[1], total[r].quarter[3]);
-        __m512d both = _mm512_castpd256_pd512(_mm256_castps_pd(low));
-        y[r] = fc_sum_halves(_mm512_castpd_ps(_mm512_insertf64x4(both, _mm256_castps_pd(high), 1)));
-    }
-}
-
-/* A bf16 is the upper half of a float: of two in a word the upper one needs a
- * mask and the lower one a shift. So even and odd columns are summed apart. */
-enum { BF16_ROWS = 8 };
-
-typedef struct {
-    __m512 even, odd;
-} bf16_total;
-
-VNNI_INLINE void bf16_step(bf16_total *total, const int n, __mmask32 some, const uint8_t *at, int64_t stride,
-                           const float *x) {
-    const __m512i evens = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-    __m512 low = _mm512_maskz_loadu_ps((__mmask16)some, x), high = _mm512_maskz_loadu_ps((__mmask16)(some >> 16), x + 16);
-    __m512 even = _mm512_permutex2var_ps(low, evens, high);
-    __m512 odd = _mm512_permutex2var_ps(low, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), high);
-    FC_UNROLL
-    for (int r = 0; r < n; r++) {
-        __m512i pairs = fc_in_register(_mm512_maskz_loadu_epi16(some, at + r * stride));
-        __m512i upper = _mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000));
-        total[r].even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)), even, total[r].even);
-        total[r].odd = _mm512_fmadd_ps(_mm512_castsi512_ps(upper), odd, total[r].odd);
-    }
-}
-
-/* Back to the order of columns, and then as ever. */
-VNNI_INLINE float bf16_sum(const bf16_total *t) {
-    const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    __m512 low = _mm512_permutex2var_ps(t->even, first, t->odd);
-    __m512 high = _mm512_permutex2var_ps(t->even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), t->odd);
-    return fc_sum_halves(_mm512_add_ps(low, high));
-}
-
-VNNI_INLINE void bf16_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, float *y) {
-    float_rows rows = float_rows_at(w, x, row);
-    bf16_total total[BF16_ROWS];
-    int64_t left = w->cols;
-    FC_UNROLL
-    for (int r = 0; r < n; r++) total[r] = (bf16_total){_mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (; left >= FC_FLOAT_LANES; left -= FC_FLOAT_LANES, next_floats(&rows, n))
-        bf16_step(total, n, 0xffffffff, rows.at, rows.stride, rows.x);
-    if (left) bf16_step(total, n, first_lanes(left), rows.at, rows.stride, rows.x);
-    FC_UNROLL
-    for (int r = 0; r < n; r++) y[r] = bf16_sum(&total[r]);
-}
-
-#define FLOAT_KERNEL(format, most_rows)                                                                             \
-    VNNI void fc_gemv_##format##_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, \
-                                            float *y) {                                                             \
-        int64_t row = begin;                                                                                        \
-        for (; row + most_rows <= end; row += most_rows) format##_rows(w, x, row, most_rows, y + (row - begin));    \
-        for (; row < end; row++) format##_rows(w, x, row, 1, y + (row - begin));                                    \
-    }
-FLOAT_KERNEL(f16, F16_ROWS)
-FLOAT_KERNEL(bf16, BF16_ROWS)
-
-/* ---- attention ----------------------------------------------------------------- */
-
-typedef __m512 vec;
-enum { VEC_FLOATS = 16 };
-#define ATTEND_INLINE VNNI_INLINE
-
-VNNI_INLINE vec vec_zero(void) { return _mm512_setzero_ps(); }
-VNNI_INLINE vec vec_set(float x) { return _mm512_set1_ps(x); }
-VNNI_INLINE vec vec_load(const float *at) { return _mm512_loadu_ps(at); }
-VNNI_INLINE void vec_store(float *at, vec v) { _mm512_storeu_ps(at, v); }
-VNNI_INLINE vec vec_of_half(const uint16_t *at) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at)); }
-VNNI_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-VNNI_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-VNNI_INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
-VNNI_INLINE float vec_sum(vec v) { return _mm512_reduce_add_ps(v); }
-VNNI_INLINE vec vec_round(vec v) { return _mm512_roundscale_ps(v, 0); }
-VNNI_INLINE vec vec_two_to_the(vec n) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
-}
-
-#include "attend.h"
-
-VNNI void fc_attend_f16_avx512vnni(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells,
-                                   int dim, float *out, float *scratch) {
-    attend_all(q, heads, k, v, cells, dim, out, scratch);
-}
-
-/* ---- reading -------------------------------------------------------------------- */
-
-typedef __m512i line;
-#define READ_INLINE VNNI_INLINE
-
-VNNI_INLINE line line_zero(void) { return _mm512_setzero_si512(); }
-VNNI_INLINE line line_add(line sum, const uint8_t *at) { return _mm512_xor_si512(sum, _mm512_loadu_si512(at)); }
-VNNI_INLINE uint64_t line_fold(line sum) { return (uint64_t)_mm512_reduce_add_epi64(sum); }
-
-#include "read.h"
-
-VNNI uint64_t fc_read_bytes_avx512vnni(const uint8_t *data, size_t bytes) { return read_streams(data, bytes); }
 
 #else
 typedef int fc_no_x86_here;

@@ -93,26 +93,14 @@ static void add_scaled(float total[FC_LANES], const lanes *s, float scale) {
 typedef void add_block(float total[FC_LANES], const uint8_t *block, const int8_t *q, const int32_t *lane_sum, float scale);
 
 static void blocks(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y, add_block *add,
-                   int block_bytes, int q_bytes) {
+                   int block_bytes) {
     for (int64_t row = begin; row < end; row++) {
         float total[FC_LANES] = {0};
         const uint8_t *data = w->data + row * w->row_bytes;
         for (int64_t b = 0; b < w->cols / FC_SUPER; b++)
-            add(total, data + b * block_bytes, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);
+            add(total, data + b * block_bytes, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]);
         y[row - begin] = fc_reduce_lanes(total, FC_LANES);
     }
-}
-
-static void add_tq1_0(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    lanes s;
-    for (int i = 0; i < FC_LANES; i++) s.of[i] = -lane_sum[i];
-    for (int p = 0; p < FC_TQ1_D; p++) {
-        uint8_t fraction = b[p];
-        PLAIN_LOOP
-        for (int k = 0; k < 5; k++, fraction = fc_next_fraction(fraction))
-            s.of[p / 4] += fc_front_digit(fraction) * q[64 * k + p];
-    }
-    add_scaled(total, &s, fc_half_at(b + FC_TQ1_D) * scale);
 }
 
 static void add_tq2_0(float total[FC_LANES], const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
@@ -150,14 +138,38 @@ static void add_q6_k(float total[FC_LANES], const uint8_t *b, const int8_t *q, c
     add_scaled(total, &s, fc_half_at(b + FC_Q6K_D) * scale);
 }
 
-#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                 \
+#define BLOCK_KERNEL(format, block_bytes)                                                                          \
     void fc_gemv_##format##_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
-        blocks(w, x, begin, end, y, add_##format, block_bytes, q_bytes);                                           \
+        blocks(w, x, begin, end, y, add_##format, block_bytes);                                                    \
     }
-BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
-BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
-BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
-BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES)
+BLOCK_KERNEL(q4_k, FC_Q4K_BYTES)
+BLOCK_KERNEL(q6_k, FC_Q6K_BYTES)
+
+/* A block's products become one integer, and block b adds to lane b % FC_LANES. */
+static int32_t dot_tq1_0(const uint8_t *b, const int8_t *q, int64_t block) {
+    int32_t sum = 0;
+    PLAIN_LOOP
+    for (int p = 0; p < FC_TQ1_D; p++) {
+        uint8_t fraction = b[p];
+        PLAIN_LOOP
+        for (int k = 0; k < (p < FC_TQ1_QH ? 5 : 4); k++, fraction = fc_next_fraction(fraction))
+            sum += (fc_front_digit(fraction) - 1) * q[fc_tq1_at(block, p / 16, k) + p % 16];
+    }
+    return sum;
+}
+
+void fc_gemv_tq1_0_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        float total[FC_LANES] = {0};
+        const uint8_t *at = w->data + row * w->row_bytes;
+        for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += FC_TQ1_BYTES) {
+            float *lane = &total[b % FC_LANES];
+            *lane = fmaf(fc_half_at(at + FC_TQ1_D) * x->scale[b], (float)dot_tq1_0(at, x->q, b), *lane);
+        }
+        y[row - begin] = fc_reduce_lanes(total, FC_LANES);
+    }
+}
 
 /* Two blocks of 32 share the lanes: eight each. */
 void fc_gemv_q8_0_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {

@@ -39,9 +39,9 @@ NEON int8x16_t front_weight(uint8x16_t fraction) {
 }
 
 /* 16 bytes, which meet every 64th sixteen of the activations. */
-NEON int32x4_t add_trit5(int32x4_t sum, uint8x16_t fraction, const int8_t *q) {
+NEON int32x4_t add_fractions(int32x4_t sum, uint8x16_t fraction, const int digits, const int8_t *q) {
     FC_UNROLL
-    for (int k = 0; k < 5; k++) {
+    for (int k = 0; k < digits; k++) {
         sum = dot(sum, front_weight(fraction), vld1q_s8(q + 64 * k));
         fraction = vmulq_u8(fraction, vdupq_n_u8(3));
     }
@@ -54,10 +54,10 @@ NEON int32_t trit5_dot(const uint8_t *row, int64_t bytes, const fc_activation *x
     for (; bytes >= 64; bytes -= 64, row += 64, q += FC_TRIT5_GROUP) {
         FC_PREFETCH(row + FC_PREFETCH_AHEAD);
         FC_UNROLL
-        for (int i = 0; i < 4; i++) s.part[i] = add_trit5(s.part[i], vld1q_u8(row + 16 * i), q + 16 * i);
+        for (int i = 0; i < 4; i++) s.part[i] = add_fractions(s.part[i], vld1q_u8(row + 16 * i), 5, q + 16 * i);
     }
     for (int i = 0; i < 4 && 16 * i < bytes; i++)
-        s.part[i] = add_trit5(s.part[i], load_first(row + 16 * i, bytes - 16 * i), q + 16 * i);
+        s.part[i] = add_fractions(s.part[i], load_first(row + 16 * i, bytes - 16 * i), 5, q + 16 * i);
     return sum_lanes(&s) + x->sum; /* weights came with their signs: see fc_ternary_result */
 }
 
@@ -115,13 +115,44 @@ NEON float reduce_lanes(const totals *t) {
     return fc_reduce_lanes(lane, FC_LANES);
 }
 
-NEON void add_tq1_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    (void)lane_sum; /* weights come with their signs */
+/* tq1_0: four blocks make a set, a lane each, and their tails a vector; see fc_tq1_at. */
+static const uint8_t no_block[FC_TQ1_BYTES]; /* one that isn't there: its activations are zeros too */
+
+/* Sums of blocks at[0] to at[3], of which the first is number b. */
+NEON int32x4_t tq1_0_set(const uint8_t *const at[FC_TQ1_SET], const fc_activation *x, int64_t b) {
     lane_sums s = no_sums();
+    uint32_t tail[FC_TQ1_SET];
     FC_UNROLL
-    for (int i = 0; i < 3; i++) s.part[i] = add_trit5(s.part[i], vld1q_u8(b + 16 * i), q + 16 * i);
-    s.part[3] = add_trit5(s.part[3], load_first(b + FC_TQ1_QH, 4), q + 48);
-    add_scaled(t, &s, fc_half_at(b + FC_TQ1_D) * scale);
+    for (int i = 0; i < FC_TQ1_SET; i++) {
+        for (int chunk = 0; chunk < 3; chunk++)
+            s.part[i] = add_fractions(s.part[i], vld1q_u8(at[i] + 16 * chunk), 5, x->q + fc_tq1_at(b + i, chunk, 0));
+        tail[i] = fc_load_u32(at[i] + FC_TQ1_QH);
+    }
+    int32x4_t sum = vpaddq_s32(vpaddq_s32(s.part[0], s.part[1]), vpaddq_s32(s.part[2], s.part[3]));
+    return add_fractions(sum, vreinterpretq_u8_u32(vld1q_u32(tail)), 4, x->q + fc_tq1_at(b, 3, 0));
+}
+
+NEON void add_tq1_0(totals *t, const uint8_t *block, int64_t left, const fc_activation *x, int64_t b) {
+    const uint8_t *at[FC_TQ1_SET];
+    float scale[FC_TQ1_SET];
+    int set = (int)(b % FC_TQ1_TOGETHER / FC_TQ1_SET);
+    for (int i = 0; i < FC_TQ1_SET; i++) {
+        at[i] = i < left ? block + i * FC_TQ1_BYTES : no_block;
+        scale[i] = i < left ? fc_half_at(at[i] + FC_TQ1_D) * x->scale[b + i] : 0;
+    }
+    t->part[set] = vfmaq_f32(t->part[set], vcvtq_f32_s32(tq1_0_set(at, x, b)), vld1q_f32(scale));
+}
+
+void NAME(gemv, tq1_0)(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        totals t = no_totals();
+        const uint8_t *at = w->data + row * w->row_bytes;
+        for (int64_t b = 0, blocks = w->cols / FC_SUPER; b < blocks; b += FC_TQ1_SET, at += FC_TQ1_SET * FC_TQ1_BYTES) {
+            for (int i = 0; i < FC_TQ1_SET * FC_TQ1_BYTES; i += 64) FC_PREFETCH(at + FC_PREFETCH_AHEAD + i);
+            add_tq1_0(&t, at, blocks - b, x, b);
+        }
+        y[row - begin] = reduce_lanes(&t);
+    }
 }
 
 NEON void add_tq2_0(totals *t, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
@@ -189,22 +220,21 @@ NEON void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const int32_t *
     add_scaled(t, &s, fc_half_at(b + FC_Q6K_D) * scale);
 }
 
-#define BLOCK_KERNEL(format, block_bytes, q_bytes)                                                                  \
+#define BLOCK_KERNEL(format, block_bytes)                                                                           \
     void NAME(gemv, format)(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {     \
         for (int64_t row = begin; row < end; row++) {                                                               \
             totals t = no_totals();                                                                                 \
             const uint8_t *at = w->data + row * w->row_bytes;                                                       \
             for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                   \
                 for (int i = 0; i < block_bytes; i += 64) FC_PREFETCH(at + FC_PREFETCH_AHEAD + i);                  \
-                add_##format(&t, at, x->q + b * q_bytes, x->lane_sum + b * FC_LANES, x->scale[b]);                  \
+                add_##format(&t, at, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]);                  \
             }                                                                                                       \
             y[row - begin] = reduce_lanes(&t);                                                                      \
         }                                                                                                           \
     }
-BLOCK_KERNEL(tq1_0, FC_TQ1_BYTES, 320)
-BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES, 256)
-BLOCK_KERNEL(q4_k, FC_Q4K_BYTES, 256)
-BLOCK_KERNEL(q6_k, FC_Q6K_BYTES, 256)
+BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES)
+BLOCK_KERNEL(q4_k, FC_Q4K_BYTES)
+BLOCK_KERNEL(q6_k, FC_Q6K_BYTES)
 
 void NAME(gemv, q8_0)(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     for (int64_t row = begin; row < end; row++) {

@@ -86,6 +86,16 @@ static inline int fc_front_digit(uint8_t fraction) { return fraction * 3 >> 8; }
 static inline uint8_t fc_next_fraction(uint8_t fraction) { return (uint8_t)(fraction * 3); }
 static inline uint8_t fc_fraction_of(int q) { return (uint8_t)((q * 256 + 242) / 243); }
 
+/* tq1_0: the block's bytes are three chunks of sixteen and a tail of four; this is where the activations lie
+ * that digit `digit` of chunk `chunk` (3: the tail) of block `block` meets, sixteen or four of them. A set of
+ * four blocks meets 64 at a time, a block a quarter; the tails of sixteen blocks make 64 bytes of their own.
+ * So vectors are full, a block is 256 activations, and the four 32-bit lanes of a quarter are of one block. */
+static inline int64_t fc_tq1_at(int64_t block, int chunk, int digit) {
+    int64_t sixteen = block / FC_TQ1_TOGETHER * FC_TQ1_SIXTEEN, b = block % FC_TQ1_TOGETHER;
+    if (chunk == 3) return sixteen + FC_TQ1_TAILS + 64 * digit + 4 * b;
+    return sixteen + b / FC_TQ1_SET * FC_TQ1_SET_BYTES + 64 * (5 * chunk + digit) + 16 * (b % FC_TQ1_SET);
+}
+
 /* trit3: the code (-13 to 13) of step `step` in the group whose bytes of this row start at `lane`. */
 static inline int fc_trit3_code(const uint8_t *lane, int step) {
     int size = lane[step / 2 * FC_TRIT3_ROWS] >> (step % 2 * 4) & 15;

@@ -26,6 +26,12 @@ def test_each_token_equals_scalar_to_the_bit(name, isa, pool):
                 assert native.Batch(matrix, tokens).mismatches(isa) == 0, f"{tokens} tokens, {cols} columns"
 
 
+def test_two_tokens_of_trit5_are_two_products_by_the_kernel_that_takes_one(pool):
+    """On each ISA where a batch has been measured it gains from three tokens on, or later."""
+    with native.Matrix("trit5", 8, 640, pool) as matrix:
+        assert native.Batch(matrix, 2).time(1).isa == matrix.time(1).isa
+
+
 def test_floats_have_nothing_to_unpack_and_looked_up_sums_nothing_to_share():
     assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3"}
 

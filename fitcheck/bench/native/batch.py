@@ -1,6 +1,6 @@
 """Several vectors at once beside one: packed weights that serve a few tokens."""
 
-from fitcheck.bench.native.extension import gemm_kernels, native
+from fitcheck.bench.native.extension import batch_kernels, gemm_kernels, native
 from fitcheck.bench.native.formats import format_index, formats
 from fitcheck.bench.native.matrix import Matrix, Timing
 from fitcheck.errors import BadInput
@@ -40,10 +40,13 @@ class Batch:
         )
 
     def time(self, rounds: int, passes: int = 1, isa: str | None = None) -> Timing:
-        """Seconds of each round of ``passes`` products with all tokens; ``weights`` counts each once."""
+        """Seconds of each round of ``passes`` products with all tokens; ``weights`` counts each once.
+
+        Vectors are taken together or one by one, whichever kernels.def says is quicker.
+        """
         ffi, lib = native()
         matrix = self._matrix
-        kernels = gemm_kernels(matrix.format_index, isa)
+        kernels = batch_kernels(matrix.format_index, self.tokens, isa)
         seconds = ffi.new("double[]", rounds)
         lib.fc_time_gemm(
             matrix.pool.handle,

@@ -76,6 +76,12 @@ def gemm_kernels(format_index: int, isa: str | None) -> Any:
     return _known(lib.fc_best_gemm(format_index, _c_string(ffi, isa)), isa)
 
 
+def batch_kernels(format_index: int, tokens: int, isa: str | None) -> Any:
+    """The row whose way with ``tokens`` vectors is quickest: together, or one by one."""
+    ffi, lib = native()
+    return _known(lib.fc_best_batch(format_index, tokens, _c_string(ffi, isa)), isa)
+
+
 def read_kernels(isa: str | None) -> Any:
     ffi, lib = native()
     return _known(lib.fc_best_read(_c_string(ffi, isa)), isa)
