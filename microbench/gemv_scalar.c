@@ -11,7 +11,7 @@
 #define PLAIN_LOOP
 #endif
 
-#include "numeric.h"
+#include "tl.h"
 
 /* ---- one scale a vector ---------------------------------------------------- */
 
@@ -71,6 +71,51 @@ void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t be
             for (int k = 0; k < 3; k++) sum += fc_trit3_weight(code, k) * x->q[c + k];
         }
         y[row - begin] = fc_ternary_result(sum, x, w->scales[row]);
+    }
+}
+
+/* ---- tl1 and tl2: a scale a matrix, signed weights as trit3 has them ----------- */
+
+/* Codes of two: a row's strips of the part, one after the other. */
+static int32_t dot_twos(const uint8_t *data, const fc_tiles *t, const fc_part *p, int64_t row, const int8_t *q) {
+    int32_t sum = 0;
+    int64_t lane = row % t->tile % t->lanes;
+    for (int64_t c = 0; c < p->cols; c += 2) {
+        int64_t pair = c % p->block / 2;
+        const uint8_t *strip = data + fc_tl_strip(t, p, row, c);
+        int64_t byte = t->parts == 1 ? fc_tl1_byte(t, lane, pair) : fc_tl2_byte(lane, pair);
+        int code = fc_tl_nibble(strip[byte], pair);
+        sum += fc_tl_weight(code, 0) * q[c] + fc_tl_weight(code, 1) * q[c + 1];
+    }
+    return sum;
+}
+
+static int32_t dot_threes(const uint8_t *data, const fc_tiles *t, int64_t row, const int8_t *q) {
+    int32_t sum = 0;
+    int64_t lane = row % t->tile % t->lanes;
+    const fc_part *threes = &t->part[FC_TL2_THREES], *signs = &t->part[FC_TL2_SIGNS];
+    for (int64_t c = 0; c < threes->cols; c += 3) {
+        int64_t step = c % threes->block / 3;
+        int size = fc_tl_nibble(data[fc_tl_strip(t, threes, row, c) + fc_tl2_byte(lane, step)], step);
+        int sign = data[fc_tl_strip(t, signs, row, c) + fc_tl2_sign_byte(lane, step)] >> fc_tl2_sign_bit(lane, step) & 1;
+        PLAIN_LOOP
+        for (int k = 0; k < 3; k++) sum += fc_trit3_weight(sign ? -size : size, k) * q[c + k];
+    }
+    return sum;
+}
+
+void fc_gemv_tl1_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    fc_tiles t = fc_tl_tiles(FC_tl1, w->rows, w->cols);
+    for (int64_t row = begin; row < end; row++)
+        y[row - begin] = fc_ternary_result(dot_twos(w->data, &t, &t.part[0], row, x->q) + x->sum, x, w->scales[0]);
+}
+
+void fc_gemv_tl2_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    fc_tiles t = fc_tl_tiles(FC_tl2, w->rows, w->cols);
+    const fc_part *twos = &t.part[FC_TL2_TWOS];
+    for (int64_t row = begin; row < end; row++) {
+        int32_t sum = dot_threes(w->data, &t, row, x->q) + dot_twos(w->data, &t, twos, row, x->q + twos->first);
+        y[row - begin] = fc_ternary_result(sum + x->sum, x, w->scales[0]);
     }
 }
 

@@ -38,7 +38,7 @@ static void check_shape(const fc_kernels *isa, fc_format format, int64_t rows, i
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols) + (size_t)shift);
     fc_activation *a = fc_activation_new(cols);
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
-    fc_fill_rows(format, data + shift, cols, 0, rows, state);
+    fc_fill_rows(format, data + shift, rows, cols, 0, rows, state);
     fc_matrix w = {data + shift, scales, rows, cols, row_bytes};
     for (int kind = 0; kind < 4; kind++) {
         fill_vector(x, cols, kind, &state);
@@ -67,7 +67,7 @@ static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, i
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols)); /* exact: an over-read shows */
     fc_activation *a[FC_MOST_TOKENS];
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
-    fc_fill_rows(format, data, cols, 0, rows, state);
+    fc_fill_rows(format, data, rows, cols, 0, rows, state);
     fc_matrix w = {data, scales, rows, cols, row_bytes};
     for (int t = 0; t < tokens; t++) {
         a[t] = fc_activation_new(cols);
@@ -93,10 +93,10 @@ static void check_packing(fc_format format) {
     static uint8_t data[FC_TRIT3_ROWS * MOST_COLS];
     uint32_t state = 7;
     for (int64_t cols = 1; cols <= MOST_COLS; cols++) {
-        int64_t at = cols % fc_facts(format)->together;
+        int64_t rows = fc_facts(format)->together, at = cols % rows;
         for (int64_t i = 0; i < cols; i++) weights[i] = (int8_t)lrintf(draw(&state) * 1.49f);
-        if (fc_pack_row(format, weights, cols, 1, data, at)) continue;
-        fc_unpack_row(format, data, at, cols, back);
+        if (fc_pack_row(format, weights, rows, cols, 1, data, at)) continue;
+        fc_unpack_row(format, data, rows, cols, at, back);
         expect(!memcmp(weights, back, (size_t)cols), "pack", "scalar", fc_facts(format)->name, 1, (long)cols);
     }
 }

@@ -17,6 +17,8 @@ TYPE_OF_KERNEL = {
     "tq1_0": "TQ1_0",
     "tq2_0": "TQ2_0",
     "trit3": "trit3",
+    "tl1": "TL1",
+    "tl2": "TL2",
     "q4_k": "Q4_K",
     "q6_k": "Q6_K",
     "q8_0": "Q8_0",
