@@ -165,7 +165,7 @@ typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_beg
 enum { FC_MOST_TOKENS = 8 };
 typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
                      int64_t row_end, float *y, int64_t stride);
-/* The formats that have one: floats need no unpacking, and trit3 looks up sums of one vector. */
+/* The formats that have one: floats need no unpacking, and trit3, tl1 and tl2 look up sums of one vector. */
 #define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
 
 /* Attention of `heads` query heads that share one KV head, over `cells` cached
@@ -193,9 +193,11 @@ typedef struct {
 } fc_kernels;
 
 #define GEMV(format, isa) fc_gemv fc_gemv_##format##_##isa;
-#define GEMM(isa) \
-    fc_gemm fc_gemm_trit5_##isa, fc_gemm_i2_s_##isa, fc_gemm_tq1_0_##isa, fc_gemm_tq2_0_##isa, \
-        fc_gemm_q4_k_##isa, fc_gemm_q6_k_##isa, fc_gemm_q8_0_##isa;
+#define GEMM_OF(format, isa) fc_gemm fc_gemm_##format##_##isa;
+#define FC_EVERY_GEMM(isa) \
+    GEMM_OF(trit5, isa) GEMM_OF(i2_s, isa) GEMM_OF(tq1_0, isa) GEMM_OF(tq2_0, isa) \
+    GEMM_OF(q4_k, isa) GEMM_OF(q6_k, isa) GEMM_OF(q8_0, isa)
+#define GEMM FC_EVERY_GEMM
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
 #define FC_ISA(isa, needs, kernels) kernels
@@ -204,6 +206,7 @@ typedef struct {
 #undef READ
 #undef ATTEND
 #undef GEMM
+#undef GEMM_OF
 #undef GEMV
 
 /* Rows of kernels.def in this build, from the plainest up. */

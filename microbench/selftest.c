@@ -21,7 +21,7 @@ static float draw(uint32_t *state) {
     return (float)(int32_t)*state * 0x1p-31f;
 }
 
-enum { MOST_COLS = 2600 };
+enum { MOST_COLS = 2600, LONGEST = 9024, TALLEST = 4200 };
 
 /* Ordinary vectors, all of one sign at full size, and nothing at all. */
 static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
@@ -33,7 +33,7 @@ static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
 static void check_shape(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int shift) {
     int64_t row_bytes = fc_row_bytes(format, cols);
     if (row_bytes < 0 || !isa->gemv[format]) return;
-    float x[MOST_COLS], scales[32];
+    static float x[LONGEST], scales[TALLEST];
     uint32_t state = (uint32_t)(cols * 31 + rows);
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols) + (size_t)shift);
     fc_activation *a = fc_activation_new(cols);
@@ -56,6 +56,16 @@ static void check_gemv(const fc_kernels *isa, fc_format format) {
         check_shape(isa, format, 1 + cols % 7, cols, (int)(cols % 5));
     for (int64_t cols = 128; cols <= MOST_COLS; cols += 32)
         for (int64_t rows = 1; rows <= 9; rows += 2) check_shape(isa, format, rows, cols, (int)(rows % 3));
+}
+
+/* Strips, tiles and panels of rows that lie together; shapes whose tiles bitnet.cpp publishes. */
+static void check_tall(const fc_kernels *isa, fc_format format) {
+    static const struct {
+        int64_t rows, cols;
+    } shapes[] = {{33, 192},  {64, 256},    {96, 416},    {100, 288},   {160, 576},  {300, 1024},
+                  {576, 352}, {1024, 4096}, {1536, 1536}, {TALLEST, 64}, {70, LONGEST}};
+    if (!isa->gemv[format] || fc_facts(format)->together == 1) return;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(isa, format, shapes[i].rows, shapes[i].cols, 0);
 }
 
 /* One to eight tokens, each with a vector of its own. */
@@ -86,6 +96,7 @@ static void check_gemm(const fc_kernels *isa, fc_format format) {
         check_batch(isa, format, 1 + cols % 5, cols, (int)(1 + cols % FC_MOST_TOKENS));
     for (int64_t cols = 256; cols <= MOST_COLS; cols += 256)
         for (int tokens = 1; tokens <= FC_MOST_TOKENS; tokens++) check_batch(isa, format, 1 + tokens % 4, cols, tokens);
+    for (int64_t rows = 14; rows <= 20; rows++) check_batch(isa, format, rows, 1280, (int)(1 + rows % FC_MOST_TOKENS));
 }
 
 static void check_packing(fc_format format) {
@@ -181,6 +192,7 @@ int main(void) {
         int before = passed + failed;
         for (int f = 0; f < FC_FORMATS; f++) {
             check_gemv(isa, (fc_format)f);
+            check_tall(isa, (fc_format)f);
             check_gemm(isa, (fc_format)f);
         }
         check_attend(isa);
