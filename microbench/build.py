@@ -37,10 +37,12 @@ int fc_format_by_name(const char *name);
 const fc_format_facts *fc_facts(fc_format format);
 int64_t fc_row_bytes(fc_format format, int64_t cols);
 int64_t fc_matrix_bytes(fc_format format, int64_t rows, int64_t cols);
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale, uint8_t *data,
-                int64_t row);
-int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row, int8_t *weights);
-int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row, float *out);
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale,
+                uint8_t *data, int64_t row);
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row,
+                  int8_t *weights);
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row,
+                      float *out);
 
 fc_activation *fc_activation_new(int64_t max_cols);
 void fc_activation_free(fc_activation *a);
@@ -53,8 +55,8 @@ fc_pool *fc_pool_new(int threads);
 void fc_pool_free(fc_pool *pool);
 int fc_pool_pinned(const fc_pool *pool);
 
-void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t first, int64_t count,
-             uint64_t seed);
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t first,
+             int64_t count, uint64_t seed);
 void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data, size_t bytes, int rounds,
                   double *seconds);
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,

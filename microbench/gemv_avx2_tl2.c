@@ -36,21 +36,23 @@ typedef struct {
     int64_t codes_apart, signs_apart;
 } strips;
 
-/* Signs that are never zero, which would erase: the low bit is no row's here. */
-AVX2_INLINE void load_signs(const uint8_t *at, __m256i *upper, __m256i *lower) {
-    const __m256i one = _mm256_set1_epi16(1);
-    __m256i words = load(at);
-    *upper = _mm256_or_si256(words, one);
-    *lower = _mm256_or_si256(_mm256_add_epi16(words, words), one);
+/* A step's signs, in the order of the codes, and the words moved on to the next. Adding a word to itself is a shift that
+ * more of a core's pipes can do. The low bit, set, keeps every word from zero, which would erase; it is a row's in the
+ * last step alone. */
+AVX2_INLINE __m256i take_signs(__m256i *words, const uint8_t *at, const int step) {
+    __m256i upper = *words, lower = _mm256_add_epi16(upper, upper);
+    *words = _mm256_add_epi16(lower, lower);
+    if (step == STEPS - 1) lower = _mm256_or_si256(_mm256_slli_epi16(load(at), 15), _mm256_set1_epi16(1));
+    return _mm256_packs_epi16(upper, lower);
 }
 
 /* Eight look-ups a row. */
 AVX2_INLINE void add_group(const strips *from, const int n, const int with_signs, const __m256i *table, words *sum) {
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i l[2], h[2], upper[2], lower[2], pair[2];
+    __m256i l[2], h[2], signs[2], pair[2];
     for (int v = 0; v < n; v++) {
         l[v] = h[v] = _mm256_setzero_si256();
-        if (with_signs) load_signs(from->signs + v * from->signs_apart, &upper[v], &lower[v]);
+        if (with_signs) signs[v] = _mm256_or_si256(load(from->signs + v * from->signs_apart), _mm256_set1_epi16(1));
     }
     FC_UNROLL
     for (int step = 0; step < STEPS; step++) {
@@ -60,9 +62,7 @@ AVX2_INLINE void add_group(const strips *from, const int n, const int with_signs
             __m256i code = _mm256_and_si256(step % 2 ? pair[v] : _mm256_srli_epi16(pair[v], 4), nibble);
             __m256i add_l = _mm256_shuffle_epi8(low, code), add_h = _mm256_shuffle_epi8(high, code);
             if (with_signs) {
-                __m256i sign = _mm256_packs_epi16(upper[v], lower[v]);
-                upper[v] = _mm256_slli_epi16(upper[v], 2);
-                lower[v] = _mm256_slli_epi16(lower[v], 2);
+                __m256i sign = take_signs(&signs[v], from->signs + v * from->signs_apart, step);
                 add_l = _mm256_sign_epi8(add_l, sign);
                 add_h = _mm256_sign_epi8(add_h, sign);
             }
@@ -116,24 +116,34 @@ typedef struct {
     int64_t col, cols;
 } area;
 
-AVX2_INLINE strips strips_of(const area *a, int64_t row, int64_t col) {
+AVX2_INLINE strips first_strips(const area *a) {
     const fc_part *codes = &a->t->part[a->part], *signs = &a->t->part[FC_TL2_SIGNS];
     const uint8_t *data = a->w->data;
-    return (strips){data + fc_tl_strip(a->t, codes, row, col), data + fc_tl_strip(a->t, signs, row, col),
+    return (strips){data + fc_tl_strip(a->t, codes, a->row, a->col), data + fc_tl_strip(a->t, signs, a->row, a->col),
                     VECTOR * codes->block / codes->per_byte, VECTOR * signs->block / signs->per_byte};
+}
+
+AVX2_INLINE strips strips_after(strips from, int64_t n) {
+    return (strips){from.codes + n * from.codes_apart, from.signs + n * from.signs_apart, from.codes_apart,
+                    from.signs_apart};
+}
+
+/* A block: two strips at a time share the tables' registers. */
+AVX2_INLINE void add_block(strips from, int64_t n, const int with_signs, const __m256i *table, int64_t groups,
+                           words *sum) {
+    for (; n >= 2; n -= 2, sum += 2, from = strips_after(from, 2)) add_strips(from, 2, with_signs, table, groups, sum);
+    if (n) add_strips(from, 1, with_signs, table, groups, sum);
 }
 
 AVX2_INLINE void add_area(const area *a, const int with_signs, const __m256i *table, int32_t *sum) {
     const int64_t block = a->t->part[a->part].block, steps = block / (with_signs ? 3 : 2), groups = steps / STEPS;
+    const int64_t tile = a->t->tile / VECTOR; /* strips: the next block's are so many on */
     tile_words words = {0};
-    for (int64_t col = a->col; col < a->col + a->cols; col += block, table += steps) {
+    strips from = first_strips(a);
+    for (int64_t col = 0; col < a->cols; col += block, table += steps, from = strips_after(from, tile)) {
         if (words.groups + groups > WIDEN) widen(&words, a->strips, sum);
         words.groups += groups;
-        int64_t s = 0;
-        for (; s + 2 <= a->strips; s += 2)
-            add_strips(strips_of(a, a->row + s * VECTOR, col), 2, with_signs, table, groups, &words.strip[s]);
-        if (s < a->strips)
-            add_strips(strips_of(a, a->row + s * VECTOR, col), 1, with_signs, table, groups, &words.strip[s]);
+        add_block(from, a->strips, with_signs, table, groups, words.strip);
     }
     widen(&words, a->strips, sum);
 }

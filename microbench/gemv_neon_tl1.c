@@ -103,19 +103,24 @@ NEON void add_strip(const uint8_t *at, const int lanes, int64_t cols, const tabl
 
 /* ---- together ------------------------------------------------------------------- */
 
-/* Blocks of columns from `col` on, whose tables are there, of the strips from row `first` to row `end`. */
-NEON void add_slab(const fc_matrix *w, const fc_tiles *tiles, int64_t col, int64_t cols, const table *t, int64_t first,
-                   int64_t end, int32_t *sum) {
-    const fc_part *part = &tiles->part[0];
+/* Blocks of columns of some strips of a tile: a block's strips lie together. */
+NEON void add_tile(const uint8_t *at, const fc_tiles *tiles, const int lanes, int64_t strips, int64_t cols, const table *t,
+                   int32_t *sum) {
+    const int64_t block = tiles->part[0].block, apart = lanes * block / 4;
+    for (int64_t c = 0; c < cols; c += block, at += tiles->tile * block / 4)
+        for (int64_t s = 0; s < strips; s++) add_strip(at + s * apart, lanes, block, t + c / 2, sum + s * lanes);
+}
+
+/* Columns from `col` on, whose tables are there, of the strips from row `first` to row `end`. */
+static void add_slab(const fc_matrix *w, const fc_tiles *tiles, int64_t col, int64_t cols, const table *t, int64_t first,
+                     int64_t end, int32_t *sum) {
     for (int64_t row = first, next; row < end; row = next) {
         next = (row / tiles->tile + 1) * tiles->tile;
         if (next > end) next = end;
-        for (int64_t c = 0; c < cols; c += part->block)
-            for (int64_t r = row; r < next; r += tiles->lanes) {
-                const uint8_t *at = w->data + fc_tl_strip(tiles, part, r, col + c);
-                if (tiles->lanes == 64) add_strip(at, 64, part->block, t + c / 2, sum + (r - first));
-                else add_strip(at, 32, part->block, t + c / 2, sum + (r - first));
-            }
+        const uint8_t *at = w->data + fc_tl_strip(tiles, &tiles->part[0], row, col);
+        int64_t strips = (next - row) / tiles->lanes;
+        if (tiles->lanes == 64) add_tile(at, tiles, 64, strips, cols, t, sum + (row - first));
+        else add_tile(at, tiles, 32, strips, cols, t, sum + (row - first));
     }
 }
 

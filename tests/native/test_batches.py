@@ -27,7 +27,7 @@ def test_each_token_equals_scalar_to_the_bit(name, isa, pool):
 
 
 def test_floats_have_nothing_to_unpack_and_looked_up_sums_nothing_to_share():
-    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3"}
+    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3", "tl1", "tl2"}
 
 
 @pytest.mark.parametrize("tokens", [0, -1, 9])

@@ -138,9 +138,7 @@ class Decoder(Held):
             experts = 1  # a set of rows that lie together is one thread's
         share, pool = packed.rows // experts, self._pool.handle
         for part in range(experts):
-            lib.fc_fill(
-                pool, index, data, packed.rows, packed.cols, part * share, share, self._used + part
-            )
+            lib.fc_fill(pool, index, data, packed.rows, packed.cols, part * share, share, self._used + part)
 
     def _fill_ffn(self, target: Any, ffn: FfnShape) -> None:
         ffi, _ = native()
@@ -161,7 +159,9 @@ class Decoder(Held):
         size = cache_bytes(self.shape, layer)
         data = self._take(size)
         lines = size // _LINES
-        lib.fc_fill(self._pool.handle, format_index("f16"), data, lines, _LINES // _HALF, 0, lines, self._used)
+        lib.fc_fill(
+            self._pool.handle, format_index("f16"), data, lines, _LINES // _HALF, 0, lines, self._used
+        )
         return ffi.cast("uint16_t *", data)
 
     def _take(self, size: int) -> Any:

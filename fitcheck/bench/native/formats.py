@@ -23,6 +23,12 @@ def formats() -> tuple[str, ...]:
     return tuple(ffi.string(lib.fc_facts(index).name).decode() for index in range(lib.FC_FORMATS))
 
 
+def formats_with_vectors() -> tuple[str, ...]:
+    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all of them if that asks for scalar."""
+    fast = tuple(name for name in formats() if kernel_isa(name) != "scalar")
+    return fast or formats()
+
+
 def row_bytes(format_name: str, cols: int) -> int:
     """Bytes of one packed row, scales that lie beside the data excluded."""
     _, lib = native()
