@@ -61,7 +61,7 @@ def test_the_accounting_counts_the_files_bytes(name, rows, cols, theirs):
 
 @pytest.mark.parametrize(("name", "rows", "cols", "theirs"), shapes(SLOW))
 def test_rows_take_the_accountings_bytes_less_the_padding_no_kernel_reads(name, rows, cols, theirs):
-    """TL2's file counts 256 columns of twos, whatever its blocks leave over: 1/24 byte more than as threes."""
+    """TL2 files count 256 columns of twos, whatever blocks leave over: 1/24 byte more than as threes."""
     block = int(theirs["bk_block"])
     padding = rows * (256 - cols % block) / 24 if name == "tl2" else 0
     assert native.matrix_bytes(name, rows, cols) == native.row_bytes(name, cols) * rows

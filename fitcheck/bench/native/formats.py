@@ -24,7 +24,7 @@ def formats() -> tuple[str, ...]:
 
 
 def formats_with_vectors() -> tuple[str, ...]:
-    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all of them if that asks for scalar."""
+    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all if that asks for scalar."""
     fast = tuple(name for name in formats() if kernel_isa(name) != "scalar")
     return fast or formats()
 
