@@ -76,48 +76,50 @@ void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t be
 
 /* ---- tl1 and tl2: a scale a matrix, signed weights as trit3 has them ----------- */
 
-/* Codes of two: a row's strips of the part, one after the other. */
-static int32_t dot_twos(const uint8_t *data, const fc_tiles *t, const fc_part *p, int64_t row, const int8_t *q) {
+/* A block's codes of two, from the strip that the row is of. */
+static int32_t dot_twos(const uint8_t *strip, const fc_tiles *t, int64_t block, int64_t lane, const int8_t *q) {
     int32_t sum = 0;
-    int64_t lane = row % t->tile % t->lanes;
-    for (int64_t c = 0; c < p->cols; c += 2) {
-        int64_t pair = c % p->block / 2;
-        const uint8_t *strip = data + fc_tl_strip(t, p, row, c);
+    PLAIN_LOOP
+    for (int64_t pair = 0; pair < block / 2; pair++) {
         int64_t byte = t->parts == 1 ? fc_tl1_byte(t, lane, pair) : fc_tl2_byte(lane, pair);
         int code = fc_tl_nibble(strip[byte], pair);
-        sum += fc_tl_weight(code, 0) * q[c] + fc_tl_weight(code, 1) * q[c + 1];
+        sum += fc_tl_weight(code, 0) * q[2 * pair] + fc_tl_weight(code, 1) * q[2 * pair + 1];
     }
     return sum;
 }
 
-static int32_t dot_threes(const uint8_t *data, const fc_tiles *t, int64_t row, const int8_t *q) {
+static int32_t dot_threes(const uint8_t *strip, const uint8_t *signs, int64_t block, int64_t lane, const int8_t *q) {
+    int32_t sum = 0;
+    PLAIN_LOOP
+    for (int64_t step = 0; step < block / 3; step++) {
+        int size = fc_tl_nibble(strip[fc_tl2_byte(lane, step)], step);
+        int sign = signs[fc_tl2_sign_byte(lane, step)] >> fc_tl2_sign_bit(lane, step) & 1;
+        for (int k = 0; k < 3; k++) sum += fc_trit3_weight(sign ? -size : size, k) * q[3 * step + k];
+    }
+    return sum;
+}
+
+static int32_t dot_tl(const fc_matrix *w, const fc_tiles *t, int64_t row, const int8_t *q) {
     int32_t sum = 0;
     int64_t lane = row % t->tile % t->lanes;
-    const fc_part *threes = &t->part[FC_TL2_THREES], *signs = &t->part[FC_TL2_SIGNS];
-    for (int64_t c = 0; c < threes->cols; c += 3) {
-        int64_t step = c % threes->block / 3;
-        int size = fc_tl_nibble(data[fc_tl_strip(t, threes, row, c) + fc_tl2_byte(lane, step)], step);
-        int sign = data[fc_tl_strip(t, signs, row, c) + fc_tl2_sign_byte(lane, step)] >> fc_tl2_sign_bit(lane, step) & 1;
-        PLAIN_LOOP
-        for (int k = 0; k < 3; k++) sum += fc_trit3_weight(sign ? -size : size, k) * q[c + k];
-    }
+    const fc_part *twos = &t->part[t->parts - 1], *threes = &t->part[FC_TL2_THREES], *signs = &t->part[FC_TL2_SIGNS];
+    for (int64_t c = 0; c < twos->cols; c += twos->block)
+        sum += dot_twos(w->data + fc_tl_strip(t, twos, row, c), t, twos->block, lane, q + twos->first + c);
+    if (t->parts == 1) return sum;
+    for (int64_t c = 0; c < threes->cols; c += threes->block)
+        sum += dot_threes(w->data + fc_tl_strip(t, threes, row, c), w->data + fc_tl_strip(t, signs, row, c), threes->block,
+                          lane, q + c);
     return sum;
 }
 
-void fc_gemv_tl1_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    fc_tiles t = fc_tl_tiles(FC_tl1, w->rows, w->cols);
-    for (int64_t row = begin; row < end; row++)
-        y[row - begin] = fc_ternary_result(dot_twos(w->data, &t, &t.part[0], row, x->q) + x->sum, x, w->scales[0]);
-}
-
-void fc_gemv_tl2_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    fc_tiles t = fc_tl_tiles(FC_tl2, w->rows, w->cols);
-    const fc_part *twos = &t.part[FC_TL2_TWOS];
-    for (int64_t row = begin; row < end; row++) {
-        int32_t sum = dot_threes(w->data, &t, row, x->q) + dot_twos(w->data, &t, twos, row, x->q + twos->first);
-        y[row - begin] = fc_ternary_result(sum + x->sum, x, w->scales[0]);
+#define TL_KERNEL(format)                                                                                              \
+    void fc_gemv_##format##_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
+        fc_tiles t = fc_tl_tiles(FC_##format, w->rows, w->cols);                                                       \
+        for (int64_t row = begin; row < end; row++)                                                                    \
+            y[row - begin] = fc_ternary_result(dot_tl(w, &t, row, x->q) + x->sum, x, w->scales[0]);                    \
     }
-}
+TL_KERNEL(tl1)
+TL_KERNEL(tl2)
 
 /* ---- a scale a block -------------------------------------------------------
  *
