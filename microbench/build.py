@@ -18,7 +18,7 @@ typedef struct { uint8_t *base; size_t bytes; ...; } fc_arena;
 typedef struct { const char *isa; ...; } fc_kernels;
 typedef struct { const char *name; int block_weights, block_bytes, scales, together; ...; } fc_format_facts;
 typedef struct { int8_t *q; float *scale; int32_t sum; int64_t cols; ...; } fc_activation;
-typedef enum { FC_FORMATS, ... } fc_format;
+typedef enum { FC_LAST_TERNARY, FC_FORMATS, ... } fc_format;
 enum { FC_MOST_TOKENS, ... };
 typedef ... fc_pool;
 

@@ -118,6 +118,18 @@ def test_the_environment_caps_the_isa(isa):
     assert isa in ran
 
 
+def test_formats_that_only_scalar_code_knows_are_told_apart(monkeypatch):
+    monkeypatch.delenv(native.ISA_VARIABLE, raising=False)
+    x86 = "avx2" in native.isas()
+    if not x86 and "neon" not in native.isas():
+        pytest.skip("no vectors here")
+    slow = set(native.formats()) - set(native.formats_with_vectors())
+    assert slow <= {"trit3", "tl1", "tl2"}
+    assert ("tl1" in slow, "tl2" in slow) == (x86, not x86)
+    monkeypatch.setenv(native.ISA_VARIABLE, "scalar")
+    assert native.formats_with_vectors() == native.formats()
+
+
 def test_an_unknown_isa_is_refused_with_the_known_ones(monkeypatch):
     monkeypatch.setenv(native.ISA_VARIABLE, "mmx")
     with pytest.raises(BadInput) as caught:

@@ -5,8 +5,6 @@ from functools import cache
 from fitcheck.bench.native.extension import gemv_kernels, native
 from fitcheck.errors import BadInput
 
-_TERNARY = "trit5, trit3, i2_s, tl1, tl2, tq1_0 and tq2_0 do"
-
 
 def format_index(name: str) -> int:
     _, lib = native()
@@ -65,7 +63,7 @@ def pack_rows(format_name: str, weights: bytes, rows: int, scale: float = 1.0) -
     values = ffi.from_buffer("int8_t[]", weights)
     for row in range(rows):
         if lib.fc_pack_row(index, values + row * cols, rows, cols, scale, data, row):
-            raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
+            raise _not_ternary(format_name)
     return bytes(ffi.buffer(data))
 
 
@@ -75,8 +73,14 @@ def unpack_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
     rows = _whole_rows(format_name, data, cols, row)
     weights, packed = ffi.new("int8_t[]", cols), ffi.from_buffer("uint8_t[]", data)
     if lib.fc_unpack_row(format_index(format_name), packed, rows, cols, row, weights):
-        raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
+        raise _not_ternary(format_name)
     return bytes(ffi.buffer(weights))
+
+
+def _not_ternary(format_name: str) -> BadInput:
+    _, lib = native()
+    known = formats()[: lib.FC_LAST_TERNARY + 1]
+    return BadInput(f"{format_name} does not hold ternary weights", f"one of: {', '.join(known)}")
 
 
 def dequantise_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
