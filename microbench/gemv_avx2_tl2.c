@@ -1,7 +1,8 @@
 /* tl2 with AVX2: sums of three or two products are looked up (see lookup_avx2.h).
  *
  * A strip's 32 rows are the lanes. Signs stand in words of two rows: of such words and
- * the same moved up by a bit, saturated to bytes, come the signs of 32 bytes at once. */
+ * the same moved up by a bit, saturated to bytes, come the signs of 32 bytes at once.
+ * As with trit3, gcc's own order of the operations measured slower: by 5 %. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-tree-ter", "no-tree-reassoc", "no-schedule-insns2")
 #endif
@@ -36,9 +37,9 @@ typedef struct {
     int64_t codes_apart, signs_apart;
 } strips;
 
-/* A step's signs, in the order of the codes, and the words moved on to the next. Adding a word to itself is a shift that
- * more of a core's pipes can do. The low bit, set, keeps every word from zero, which would erase; it is a row's in the
- * last step alone. */
+/* A step's signs, in the order of the codes, and the words moved on to the next. Adding a word to
+ * itself is a shift that more of a core's pipes can do. The low bit, set, keeps every word from
+ * zero, which would erase; it is a row's in the last step alone. */
 AVX2_INLINE __m256i take_signs(__m256i *words, const uint8_t *at, const int step) {
     __m256i upper = *words, lower = _mm256_add_epi16(upper, upper);
     *words = _mm256_add_epi16(lower, lower);

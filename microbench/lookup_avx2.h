@@ -47,7 +47,7 @@ AVX2_INLINE __m256i table_of(const int8_t *q, const digits *d) {
     return _mm256_permute4x64_epi64(_mm256_packs_epi16(l, h), 0xd8);
 }
 
-/* `width` columns a table; q has three readable bytes past the last. */
+/* Of `width` columns each; of two, the one after them is read, too, and has no weight. */
 AVX2_INLINE void build_tables(const int8_t *q, int width, int64_t tables, const digits *d, __m256i *table) {
     for (int64_t t = 0; t < tables; t++) table[t] = table_of(q + width * t, d);
 }
