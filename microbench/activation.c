@@ -112,6 +112,7 @@ static arrangement *const arrange[FC_FORMATS] = {
     [FC_trit5] = arrange_trit5,    [FC_i2_s] = arrange_two_bit,   [FC_tq1_0] = arrange_tq1_0,
     [FC_tq2_0] = arrange_two_bit,  [FC_q4_k] = arrange_nibbles,   [FC_q6_k] = arrange_plainly,
     [FC_q8_0] = arrange_plainly,   [FC_trit3] = arrange_plainly,
+    [FC_tl1] = arrange_plainly,    [FC_tl2] = arrange_plainly,
 };
 
 /* ---- together ------------------------------------------------------------- */

@@ -6,18 +6,19 @@
 typedef struct {
     fc_format format;
     uint8_t *data;
-    int64_t rows, cols;
+    int64_t rows, cols, first, count;
     uint64_t seed;
 } fill_job;
 
 static void fill_task(void *argument, int thread, int threads) {
     const fill_job *job = argument;
-    fc_span mine = fc_split(job->rows, fc_row_step(job->format), thread, threads);
-    fc_fill_rows(job->format, job->data, job->cols, mine.begin, mine.end, job->seed);
+    fc_span mine = fc_split(job->count, fc_row_step(job->format), thread, threads);
+    fc_fill_rows(job->format, job->data, job->rows, job->cols, job->first + mine.begin, job->first + mine.end, job->seed);
 }
 
-void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed) {
-    fill_job job = {format, data, rows, cols, seed};
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t first, int64_t count,
+             uint64_t seed) {
+    fill_job job = {format, data, rows, cols, first, count, seed};
     fc_pool_run(pool, fill_task, &job);
 }
 

@@ -18,7 +18,7 @@ typedef struct { uint8_t *base; size_t bytes; ...; } fc_arena;
 typedef struct { const char *isa; ...; } fc_kernels;
 typedef struct { const char *name; int block_weights, block_bytes, scales, together; ...; } fc_format_facts;
 typedef struct { int8_t *q; float *scale; int32_t sum; int64_t cols; ...; } fc_activation;
-typedef enum { FC_FORMATS, ... } fc_format;
+typedef enum { FC_LAST_TERNARY, FC_FORMATS, ... } fc_format;
 enum { FC_MOST_TOKENS, ... };
 typedef ... fc_pool;
 
@@ -38,10 +38,12 @@ int fc_format_by_name(const char *name);
 const fc_format_facts *fc_facts(fc_format format);
 int64_t fc_row_bytes(fc_format format, int64_t cols);
 int64_t fc_matrix_bytes(fc_format format, int64_t rows, int64_t cols);
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data,
-                int64_t row);
-int fc_unpack_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, int8_t *weights);
-int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, float *out);
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale,
+                uint8_t *data, int64_t row);
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row,
+                  int8_t *weights);
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row,
+                      float *out);
 
 fc_activation *fc_activation_new(int64_t max_cols);
 void fc_activation_free(fc_activation *a);
@@ -54,7 +56,8 @@ fc_pool *fc_pool_new(int threads);
 void fc_pool_free(fc_pool *pool);
 int fc_pool_pinned(const fc_pool *pool);
 
-void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed);
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t first,
+             int64_t count, uint64_t seed);
 void fc_time_read(fc_pool *pool, const fc_kernels *kernels, const uint8_t *data, size_t bytes, int rounds,
                   double *seconds);
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,

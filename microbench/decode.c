@@ -242,7 +242,7 @@ static void begin(fc_decoder *d) {
     int scales = fc_facts(d->shape->embedding.format)->scales;
     int64_t token = (int64_t)(draw(d) % (uint64_t)table->rows);
     float scale = scales < 0 ? 1.0f : table->scales[scales ? token : 0];
-    fc_dequantise_row(d->shape->embedding.format, table->data, token, table->cols, d->x);
+    fc_dequantise_row(d->shape->embedding.format, table->data, table->rows, table->cols, token, d->x);
     for (int64_t i = 0; i < table->cols; i++) d->x[i] *= scale;
     set_angles(d, d->shape->layer[0].head_dim);
 }

@@ -6,10 +6,8 @@
 
 /* `needs` of a row is part of kernels.def, so one expansion makes the table. */
 #define GEMV(format, isa) .gemv[FC_##format] = fc_gemv_##format##_##isa,
-#define GEMM(isa_) \
-    .gemm = {[FC_trit5] = fc_gemm_trit5_##isa_, [FC_i2_s] = fc_gemm_i2_s_##isa_, [FC_tq1_0] = fc_gemm_tq1_0_##isa_, \
-             [FC_tq2_0] = fc_gemm_tq2_0_##isa_, [FC_q4_k] = fc_gemm_q4_k_##isa_, \
-             [FC_q6_k] = fc_gemm_q6_k_##isa_, [FC_q8_0] = fc_gemm_q8_0_##isa_},
+#define GEMM_OF(format, isa) .gemm[FC_##format] = fc_gemm_##format##_##isa,
+#define GEMM FC_EVERY_GEMM
 #define GEMM_FROM(format, tokens) .gemm_from[FC_##format] = (tokens),
 #define ATTEND(isa_) .attend = fc_attend_f16_##isa_,
 #define READ(isa_) .read = fc_read_bytes_##isa_,
@@ -22,6 +20,7 @@ static const fc_kernels table[] = {
 #undef ATTEND
 #undef GEMM_FROM
 #undef GEMM
+#undef GEMM_OF
 #undef GEMV
 
 enum { ROWS = sizeof table / sizeof *table };

@@ -58,6 +58,19 @@
  *
  * i2_s is bitnet.cpp's x86 layout: 128 columns in 32 bytes, byte p holding
  * columns p, p+32, p+64, p+96 at bits 6, 4, 2, 0; one scale for the matrix.
+ *
+ * tl1 and tl2 are bitnet.cpp's for kernels that look sums up; one scale for the
+ * matrix. What lies where is in tl.h. A file goes on with zeros, to what 256
+ * columns of tl2's twos would take: no kernel reads them, and they don't count here.
+ *
+ *   tl1         Weights a b make the nibble 3a + b + 4.
+ *   tl2         Weights a b c make n = 9a + 3b + c: a nibble |n|, and apart from it a
+ *               bit of sign. Columns past the last whole block of 96 lie as tl1's
+ *               nibbles (a block is 192 in one published shape).
+ *   rows        lie side by side in tiles, whose height bitnet.cpp chooses by the
+ *               matrix's shape and no file tells. Rows are padded to whole strips,
+ *               where bitnet.cpp refuses them.
+ *
  * The others are ggml's, block by block.
  */
 typedef enum {
@@ -66,6 +79,9 @@ typedef enum {
     FC_tq1_0,
     FC_tq2_0,
     FC_trit3,
+    FC_tl1,
+    FC_tl2,
+    FC_LAST_TERNARY = FC_tl2,
     FC_q4_k,
     FC_q6_k,
     FC_q8_0,
@@ -85,10 +101,10 @@ typedef enum {
 typedef struct {
     const char *name;
     int block_weights;      /* cols must be a multiple of it */
-    int block_bytes;        /* 0: trit5 and trit3, whose rows end in a partly used byte or group */
+    int block_bytes;        /* 0: trit5 and trit3, whose rows end in a partly used byte or group, and tl2 */
     int scales;             /* floats beside the data: a row's (1), the matrix's (0), none (-1) */
     fc_activation_kind activation;
-    int together;           /* rows that lie interleaved: 1, or trit3's 64 */
+    int together;           /* rows that lie interleaved: 1, trit3's 64, or strips of tl1 and tl2 */
 } fc_format_facts;
 
 const fc_format_facts *fc_facts(fc_format format);
@@ -112,7 +128,8 @@ enum {
     FC_Q8_BLOCK = 32, FC_Q8_BYTES = 34,
     FC_TRIT5_GROUP = 320, FC_TRIT5_GROUP_BYTES = 64,
     FC_TRIT3_ROWS = 64, FC_TRIT3_GROUP = 24, FC_TRIT3_STEPS = 8,
-    FC_TRIT3_SIGNS = 4 * FC_TRIT3_ROWS, FC_TRIT3_GROUP_BYTES = 5 * FC_TRIT3_ROWS
+    FC_TRIT3_SIGNS = 4 * FC_TRIT3_ROWS, FC_TRIT3_GROUP_BYTES = 5 * FC_TRIT3_ROWS,
+    FC_TL2_BLOCK = 96
 };
 
 /* ---- operands ----------------------------------------------------------- */
@@ -153,7 +170,7 @@ typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_beg
 enum { FC_MOST_TOKENS = 8 };
 typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
                      int64_t row_end, float *y, int64_t stride);
-/* The formats that have one: floats need no unpacking, and trit3 looks up sums of one vector. */
+/* The formats that have one: floats need no unpacking, and trit3, tl1 and tl2 look up sums of one vector. */
 #define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
 
 /* Attention of `heads` query heads that share one KV head, over `cells` cached
@@ -182,9 +199,11 @@ typedef struct {
 } fc_kernels;
 
 #define GEMV(format, isa) fc_gemv fc_gemv_##format##_##isa;
-#define GEMM(isa) \
-    fc_gemm fc_gemm_trit5_##isa, fc_gemm_i2_s_##isa, fc_gemm_tq1_0_##isa, fc_gemm_tq2_0_##isa, \
-        fc_gemm_q4_k_##isa, fc_gemm_q6_k_##isa, fc_gemm_q8_0_##isa;
+#define GEMM_OF(format, isa) fc_gemm fc_gemm_##format##_##isa;
+#define FC_EVERY_GEMM(isa) \
+    GEMM_OF(trit5, isa) GEMM_OF(i2_s, isa) GEMM_OF(tq1_0, isa) GEMM_OF(tq2_0, isa) \
+    GEMM_OF(q4_k, isa) GEMM_OF(q6_k, isa) GEMM_OF(q8_0, isa)
+#define GEMM FC_EVERY_GEMM
 #define GEMM_FROM(format, tokens)
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
@@ -195,6 +214,7 @@ typedef struct {
 #undef ATTEND
 #undef GEMM_FROM
 #undef GEMM
+#undef GEMM_OF
 #undef GEMV
 
 /* Rows of kernels.def in this build, from the plainest up. */
@@ -275,19 +295,20 @@ double fc_now(void); /* seconds, monotonic */
 
 /* ---- packing -------------------------------------------------------------------- */
 
-/* Ternary formats: weights of -1, 0, 1 to one row of the matrix at `data` and
+/* Ternary formats: weights of -1, 0, 1 to one row of a matrix of `rows` at `data` and
  * back. tq1_0 and tq2_0 get `scale` as every block's; the others keep theirs
  * beside the data. The bits of rows that lie together are left as they are.
  * Return 0, or -1 where the format is not ternary or cols does not suit it. */
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data,
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale, uint8_t *data,
                 int64_t row);
-int fc_unpack_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, int8_t *weights);
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row, int8_t *weights);
 /* Any format: one row to floats, its scale excluded where it lies beside the data. */
-int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t row, int64_t cols, float *out);
-/* Legal random bytes for rows [begin, end) of a matrix, begin a multiple of those
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t row, float *out);
+/* Legal random bytes for rows [begin, end) of a matrix of `rows`, begin a multiple of those
  * that lie together; sixteen rows (or one such set) are drawn and the rest are
  * copies of them, so that filling runs at the speed of memory. */
-void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed);
+void fc_fill_rows(fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t begin, int64_t end,
+                  uint64_t seed);
 
 /* ---- measuring -------------------------------------------------------------------- */
 
@@ -302,8 +323,9 @@ void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, co
  * y holds tokens * rows floats. */
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds);
-/* First touch and fill by the threads that will read the rows. */
-void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, uint64_t seed);
+/* First touch and fill of `count` rows from `first` on, by the threads that will read them. */
+void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64_t cols, int64_t first, int64_t count,
+             uint64_t seed);
 /* How many of y's values differ from scalar's, bit by bit. */
 int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matrix *w, const fc_activation *x,
                       int64_t row_begin, int64_t row_end);

@@ -9,6 +9,8 @@ static const fc_format_facts facts[FC_FORMATS] = {
     [FC_tq1_0] = {"tq1_0", 256, FC_TQ1_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_tq2_0] = {"tq2_0", 256, FC_TQ2_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_trit3] = {"trit3", 1, 0, 1, FC_ONE_SCALE, FC_TRIT3_ROWS},
+    [FC_tl1] = {"tl1", 64, 16, 0, FC_ONE_SCALE, 64},
+    [FC_tl2] = {"tl2", 32, 0, 0, FC_ONE_SCALE, 32},
     [FC_q4_k] = {"q4_k", 256, FC_Q4K_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_q6_k] = {"q6_k", 256, FC_Q6K_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_q8_0] = {"q8_0", 32, FC_Q8_BYTES, -1, FC_SCALE_PER_32, 1},
@@ -29,6 +31,7 @@ int64_t fc_row_bytes(fc_format format, int64_t cols) {
     if (cols <= 0 || cols % f->block_weights) return -1;
     if (format == FC_trit5) return (cols + 4) / 5;
     if (format == FC_trit3) return (cols + FC_TRIT3_GROUP - 1) / FC_TRIT3_GROUP * (FC_TRIT3_GROUP_BYTES / FC_TRIT3_ROWS);
+    if (format == FC_tl2) return cols / FC_TL2_BLOCK * FC_TL2_BLOCK / 24 * 5 + cols % FC_TL2_BLOCK / 4;
     return cols / f->block_weights * f->block_bytes;
 }
 

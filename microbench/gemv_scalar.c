@@ -11,7 +11,7 @@
 #define PLAIN_LOOP
 #endif
 
-#include "numeric.h"
+#include "tl.h"
 
 /* ---- one scale a vector ---------------------------------------------------- */
 
@@ -73,6 +73,53 @@ void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t be
         y[row - begin] = fc_ternary_result(sum, x, w->scales[row]);
     }
 }
+
+/* ---- tl1 and tl2: a scale a matrix, signed weights as trit3 has them ----------- */
+
+/* A block's codes of two, from the strip that the row is of. */
+static int32_t dot_twos(const uint8_t *strip, const fc_tiles *t, int64_t block, int64_t lane, const int8_t *q) {
+    int32_t sum = 0;
+    PLAIN_LOOP
+    for (int64_t pair = 0; pair < block / 2; pair++) {
+        int64_t byte = t->parts == 1 ? fc_tl1_byte(t, lane, pair) : fc_tl2_byte(lane, pair);
+        int code = fc_tl_nibble(strip[byte], pair);
+        sum += fc_tl_weight(code, 0) * q[2 * pair] + fc_tl_weight(code, 1) * q[2 * pair + 1];
+    }
+    return sum;
+}
+
+static int32_t dot_threes(const uint8_t *strip, const uint8_t *signs, int64_t block, int64_t lane, const int8_t *q) {
+    int32_t sum = 0;
+    PLAIN_LOOP
+    for (int64_t step = 0; step < block / 3; step++) {
+        int size = fc_tl_nibble(strip[fc_tl2_byte(lane, step)], step);
+        int sign = signs[fc_tl2_sign_byte(lane, step)] >> fc_tl2_sign_bit(lane, step) & 1;
+        for (int k = 0; k < 3; k++) sum += fc_trit3_weight(sign ? -size : size, k) * q[3 * step + k];
+    }
+    return sum;
+}
+
+static int32_t dot_tl(const fc_matrix *w, const fc_tiles *t, int64_t row, const int8_t *q) {
+    int32_t sum = 0;
+    int64_t lane = row % t->tile % t->lanes;
+    const fc_part *twos = &t->part[t->parts - 1], *threes = &t->part[FC_TL2_THREES], *signs = &t->part[FC_TL2_SIGNS];
+    for (int64_t c = 0; c < twos->cols; c += twos->block)
+        sum += dot_twos(w->data + fc_tl_strip(t, twos, row, c), t, twos->block, lane, q + twos->first + c);
+    if (t->parts == 1) return sum;
+    for (int64_t c = 0; c < threes->cols; c += threes->block)
+        sum += dot_threes(w->data + fc_tl_strip(t, threes, row, c), w->data + fc_tl_strip(t, signs, row, c), threes->block,
+                          lane, q + c);
+    return sum;
+}
+
+#define TL_KERNEL(format)                                                                                              \
+    void fc_gemv_##format##_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) { \
+        fc_tiles t = fc_tl_tiles(FC_##format, w->rows, w->cols);                                                       \
+        for (int64_t row = begin; row < end; row++)                                                                    \
+            y[row - begin] = fc_ternary_result(dot_tl(w, &t, row, x->q) + x->sum, x, w->scales[0]);                    \
+    }
+TL_KERNEL(tl1)
+TL_KERNEL(tl2)
 
 /* ---- a scale a block -------------------------------------------------------
  *

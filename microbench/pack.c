@@ -1,9 +1,9 @@
-/* Packing, unpacking and random filling, one weight at a time: the plain
- * statement of each layout. Kernels are checked against it. */
+/* Packing and unpacking, one weight at a time: the plain statement of each
+ * layout. Kernels are checked against it. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "numeric.h"
+#include "tl.h"
 
 /* ---- ternary layouts ------------------------------------------------------
  * All of them put digit k of byte p at a column that is linear in k and p, so a
@@ -98,7 +98,7 @@ static void unpack_run(fc_format format, const run *r, const uint8_t *row, int64
 }
 
 static int is_ternary(fc_format format, int64_t cols) {
-    return format <= FC_trit3 && fc_row_bytes(format, cols) > 0;
+    return format <= FC_LAST_TERNARY && fc_row_bytes(format, cols) > 0;
 }
 
 /* ---- trit3: rows interleaved ------------------------------------------------ */
@@ -125,8 +125,13 @@ static void unpack_trit3(const uint8_t *lane, int64_t cols, int8_t *weights) {
 
 /* ---- any ternary layout ------------------------------------------------------- */
 
-int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float scale, uint8_t *data, int64_t index) {
+int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale, uint8_t *data,
+                int64_t index) {
     if (!is_ternary(format, cols)) return -1;
+    if (format == FC_tl1 || format == FC_tl2) {
+        fc_tl_pack_row(format, weights, rows, cols, data, index);
+        return 0;
+    }
     if (format == FC_trit3) {
         pack_trit3(weights, cols, data + fc_trit3_lane(index, fc_row_bytes(format, cols)));
         return 0;
@@ -141,8 +146,12 @@ int fc_pack_row(fc_format format, const int8_t *weights, int64_t cols, float sca
     return 0;
 }
 
-int fc_unpack_row(fc_format format, const uint8_t *data, int64_t index, int64_t cols, int8_t *weights) {
+int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t index, int8_t *weights) {
     if (!is_ternary(format, cols)) return -1;
+    if (format == FC_tl1 || format == FC_tl2) {
+        fc_tl_unpack_row(format, data, rows, cols, index, weights);
+        return 0;
+    }
     if (format == FC_trit3) {
         unpack_trit3(data + fc_trit3_lane(index, fc_row_bytes(format, cols)), cols, weights);
         return 0;
@@ -185,10 +194,11 @@ static void dequantise_q8_0(const uint8_t *b, float *out) {
     for (int i = 0; i < FC_Q8_BLOCK; i++) out[i] = d * (float)(int8_t)b[2 + i];
 }
 
-static void dequantise_ternary(fc_format format, const uint8_t *data, int64_t index, int64_t cols, float *out) {
+static void dequantise_ternary(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t index,
+                               float *out) {
     int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
     int8_t *weights = (int8_t *)out + 3 * cols; /* the back of `out`: read before it is overwritten */
-    fc_unpack_row(format, data, index, cols, weights);
+    fc_unpack_row(format, data, rows, cols, index, weights);
     const uint8_t *row = data + index * fc_row_bytes(format, cols);
     for (int64_t c = 0; c < cols; c++) {
         float scale = 1;
@@ -198,12 +208,12 @@ static void dequantise_ternary(fc_format format, const uint8_t *data, int64_t in
     }
 }
 
-int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t index, int64_t cols, float *out) {
+int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t rows, int64_t cols, int64_t index, float *out) {
     if (fc_row_bytes(format, cols) < 0) return -1;
     const uint8_t *row = data + index * fc_row_bytes(format, cols);
     int block = fc_facts(format)->block_weights, bytes = fc_facts(format)->block_bytes;
-    if (format <= FC_trit3) {
-        dequantise_ternary(format, data, index, cols, out);
+    if (format <= FC_LAST_TERNARY) {
+        dequantise_ternary(format, data, rows, cols, index, out);
         return 0;
     }
     for (int64_t c = 0; c < cols; c += block, row += bytes) {
@@ -214,85 +224,4 @@ int fc_dequantise_row(fc_format format, const uint8_t *data, int64_t index, int6
         if (format == FC_bf16) out[c] = fc_float_of_bf16(fc_load_u16(row));
     }
     return 0;
-}
-
-/* ---- random rows ---------------------------------------------------------------- */
-
-/* splitmix64 */
-static uint64_t draw(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint8_t below(uint64_t *state, uint32_t n) { return (uint8_t)((draw(state) >> 32) * n >> 32); }
-
-/* A byte whose two-bit fields are 0, 1 or 2. */
-static uint8_t draw_two_bit(uint64_t *state) {
-    int digit[5] = {below(state, 3), below(state, 3), below(state, 3), below(state, 3), 0};
-    return encode(FC_i2_s, digit);
-}
-
-/* Two sizes of 0 to 13, or eight signs. */
-static uint8_t draw_trit3(int64_t at, uint64_t *state) {
-    if (at >= FC_TRIT3_SIGNS) return below(state, 256);
-    uint8_t low = below(state, 14);
-    return (uint8_t)(low | below(state, 14) << 4);
-}
-
-static uint8_t draw_byte(fc_format format, int64_t at, uint64_t *state) {
-    switch (format) {
-    case FC_trit5: return fc_fraction_of(below(state, 243));
-    case FC_tq1_0: return fc_fraction_of(at < FC_TQ1_QH ? below(state, 243) : 3 * below(state, 81));
-    case FC_trit3: return draw_trit3(at % FC_TRIT3_GROUP_BYTES, state);
-    case FC_i2_s:
-    case FC_tq2_0: return draw_two_bit(state);
-    default: return below(state, 256);
-    }
-}
-
-static void put_half(uint8_t *at, float value) {
-    uint16_t half = fc_half_of_float(value);
-    memcpy(at, &half, 2);
-}
-
-/* Scales that keep a block's weights near one in size. */
-static void draw_scales(fc_format format, uint8_t *block, uint64_t *state) {
-    float size = 0.5f + (float)below(state, 256) / 256;
-    switch (format) {
-    case FC_tq1_0: put_half(block + FC_TQ1_D, size); break;
-    case FC_tq2_0: put_half(block + FC_TQ2_D, size); break;
-    case FC_q8_0: put_half(block, size / 128); break;
-    case FC_q6_k: put_half(block + FC_Q6K_D, size / 2048); break;
-    case FC_q4_k:
-        put_half(block, size / 256);
-        put_half(block + 2, size / 32);
-        break;
-    case FC_f16: put_half(block, (float)((int)below(state, 255) - 127) / 128); break;
-    case FC_bf16: {
-        uint16_t bf16 = (uint16_t)(fc_bits_of_float((float)((int)below(state, 255) - 127) / 128) >> 16);
-        memcpy(block, &bf16, 2);
-        break;
-    }
-    default: break;
-    }
-}
-
-static void draw_row(fc_format format, uint8_t *row, int64_t bytes, uint64_t *state) {
-    int64_t block = fc_facts(format)->block_bytes ? fc_facts(format)->block_bytes : bytes;
-    for (int64_t i = 0; i < bytes; i++) row[i] = draw_byte(format, i % block, state);
-    for (int64_t i = 0; i < bytes; i += block) draw_scales(format, row + i, state);
-}
-
-void fc_fill_rows(fc_format format, uint8_t *data, int64_t cols, int64_t begin, int64_t end, uint64_t seed) {
-    enum { DRAWN = 16 };
-    int64_t together = fc_facts(format)->together, bytes = together * fc_row_bytes(format, cols);
-    int64_t sets = (end - begin + together - 1) / together, drawn = (DRAWN + together - 1) / together;
-    uint64_t state = seed ^ (uint64_t)begin << 32;
-    uint8_t *first = data + begin / together * bytes;
-    for (int64_t set = 0; set < sets; set++) {
-        if (set < drawn) draw_row(format, first + set * bytes, bytes, &state);
-        else memcpy(first + set * bytes, first + below(&state, (uint32_t)drawn) * bytes, (size_t)bytes);
-    }
 }

@@ -21,7 +21,7 @@ static float draw(uint32_t *state) {
     return (float)(int32_t)*state * 0x1p-31f;
 }
 
-enum { MOST_COLS = 2600 };
+enum { MOST_COLS = 2600, LONGEST = 9024, TALLEST = 4200 };
 
 /* Ordinary vectors, all of one sign at full size, and nothing at all. */
 static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
@@ -33,12 +33,12 @@ static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
 static void check_shape(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int shift) {
     int64_t row_bytes = fc_row_bytes(format, cols);
     if (row_bytes < 0 || !isa->gemv[format]) return;
-    float x[MOST_COLS], scales[32];
+    static float x[LONGEST], scales[TALLEST];
     uint32_t state = (uint32_t)(cols * 31 + rows);
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols) + (size_t)shift);
     fc_activation *a = fc_activation_new(cols);
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
-    fc_fill_rows(format, data + shift, cols, 0, rows, state);
+    fc_fill_rows(format, data + shift, rows, cols, 0, rows, state);
     fc_matrix w = {data + shift, scales, rows, cols, row_bytes};
     for (int kind = 0; kind < 4; kind++) {
         fill_vector(x, cols, kind, &state);
@@ -58,6 +58,16 @@ static void check_gemv(const fc_kernels *isa, fc_format format) {
         for (int64_t rows = 1; rows <= 9; rows += 2) check_shape(isa, format, rows, cols, (int)(rows % 3));
 }
 
+/* Strips, tiles and panels of rows that lie together; shapes whose tiles bitnet.cpp publishes. */
+static void check_tall(const fc_kernels *isa, fc_format format) {
+    static const struct {
+        int64_t rows, cols;
+    } shapes[] = {{33, 192},  {64, 256},    {96, 416},    {100, 288},   {160, 576},  {300, 1024},
+                  {576, 352}, {1024, 4096}, {1536, 1536}, {TALLEST, 64}, {70, LONGEST}};
+    if (!isa->gemv[format] || fc_facts(format)->together == 1) return;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(isa, format, shapes[i].rows, shapes[i].cols, 0);
+}
+
 /* One to eight tokens, each with a vector of its own. */
 static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int tokens) {
     int64_t row_bytes = fc_row_bytes(format, cols);
@@ -67,7 +77,7 @@ static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, i
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols)); /* exact: an over-read shows */
     fc_activation *a[FC_MOST_TOKENS];
     for (int64_t i = 0; i < rows; i++) scales[i] = draw(&state);
-    fc_fill_rows(format, data, cols, 0, rows, state);
+    fc_fill_rows(format, data, rows, cols, 0, rows, state);
     fc_matrix w = {data, scales, rows, cols, row_bytes};
     for (int t = 0; t < tokens; t++) {
         a[t] = fc_activation_new(cols);
@@ -86,6 +96,7 @@ static void check_gemm(const fc_kernels *isa, fc_format format) {
         check_batch(isa, format, 1 + cols % 5, cols, (int)(1 + cols % FC_MOST_TOKENS));
     for (int64_t cols = 256; cols <= MOST_COLS; cols += 256)
         for (int tokens = 1; tokens <= FC_MOST_TOKENS; tokens++) check_batch(isa, format, 1 + tokens % 4, cols, tokens);
+    for (int64_t rows = 14; rows <= 20; rows++) check_batch(isa, format, rows, 1280, (int)(1 + rows % FC_MOST_TOKENS));
 }
 
 static void check_packing(fc_format format) {
@@ -93,10 +104,10 @@ static void check_packing(fc_format format) {
     static uint8_t data[FC_TRIT3_ROWS * MOST_COLS];
     uint32_t state = 7;
     for (int64_t cols = 1; cols <= MOST_COLS; cols++) {
-        int64_t at = cols % fc_facts(format)->together;
+        int64_t rows = fc_facts(format)->together, at = cols % rows;
         for (int64_t i = 0; i < cols; i++) weights[i] = (int8_t)lrintf(draw(&state) * 1.49f);
-        if (fc_pack_row(format, weights, cols, 1, data, at)) continue;
-        fc_unpack_row(format, data, at, cols, back);
+        if (fc_pack_row(format, weights, rows, cols, 1, data, at)) continue;
+        fc_unpack_row(format, data, rows, cols, at, back);
         expect(!memcmp(weights, back, (size_t)cols), "pack", "scalar", fc_facts(format)->name, 1, (long)cols);
     }
 }
@@ -181,6 +192,7 @@ int main(void) {
         int before = passed + failed;
         for (int f = 0; f < FC_FORMATS; f++) {
             check_gemv(isa, (fc_format)f);
+            check_tall(isa, (fc_format)f);
             check_gemm(isa, (fc_format)f);
         }
         check_attend(isa);

@@ -18,6 +18,9 @@ from fitcheck.units import MIB
 COLS = 8192  # the rows of a 70B model's attention matrices
 CACHED_BYTES = MIB // 4  # stays in the second-level cache of any core of the last ten years
 CHECKED_ROWS = 64
+WHOLE_ROWS = (
+    256  # tiles of rows that lie together: a number that is no multiple of them would make small ones
+)
 ROUNDS = 15
 CACHED_ROUNDS, CACHED_PASSES = 9, 40
 
@@ -65,7 +68,7 @@ def _cached_rate(name: str, single: native.Pool, cols: int = COLS) -> float:
 def _streaming(
     name: str, pool: native.Pool, buffer_bytes: int, pages: Pages, cached: float
 ) -> KernelMeasurement:
-    rows = max(1, buffer_bytes // native.row_bytes(name, COLS))
+    rows = max(1, buffer_bytes // native.row_bytes(name, COLS) // WHOLE_ROWS * WHOLE_ROWS)
     reads: list[float] = []
     products: list[float] = []
     with native.Matrix(name, rows, COLS, pool, pages) as matrix:

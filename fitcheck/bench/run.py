@@ -7,22 +7,12 @@ from statistics import median
 from fitcheck.bench.batches import measure_batches
 from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import Progress, measure_kernels
+from fitcheck.footprint.formats import WEIGHT_TYPES
 from fitcheck.schema.machine import KernelRate, Machine
 from fitcheck.schema.measurement import Benchmark
 
-# The C names of the kernels' formats, and the weight types they are.
-TYPE_OF_KERNEL = {
-    "trit5": "trit5",
-    "i2_s": "I2_S",
-    "tq1_0": "TQ1_0",
-    "tq2_0": "TQ2_0",
-    "trit3": "trit3",
-    "q4_k": "Q4_K",
-    "q6_k": "Q6_K",
-    "q8_0": "Q8_0",
-    "f16": "F16",
-    "bf16": "BF16",
-}
+# The C names of the kernels' formats are those of the weight types, in small letters.
+TYPE_OF_KERNEL = {name.lower(): name for name in WEIGHT_TYPES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _bench(here: Machine, tell: Progress) -> Outcome:
     from fitcheck.probe.cache import remember  # noqa: PLC0415
     from fitcheck.probe.machine import buffer_bytes  # noqa: PLC0415
 
-    done = run_benchmark(here, native.formats(), None, buffer_bytes(here), progress=tell)
+    done = run_benchmark(here, native.formats_with_vectors(), None, buffer_bytes(here), progress=tell)
     kept = {rate.format: rate for rate in (*here.kernel_rates, *done.rates)}
     note = remember(here, kernel_rates=kept.values())
     lines = [

@@ -2,20 +2,23 @@
 
 import numpy as np
 
-TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0", "trit3")
+TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0", "trit3", "tl1", "tl2")
 BLOCK = {
     "trit5": 1,
     "i2_s": 128,
     "tq1_0": 256,
     "tq2_0": 256,
     "trit3": 1,
+    "tl1": 64,
+    "tl2": 32,
     "q4_k": 256,
     "q6_k": 256,
     "q8_0": 32,
     "f16": 1,
     "bf16": 1,
 }
-ACTIVATION_BLOCK = {"trit5": None, "trit3": None, "i2_s": None, "q8_0": 32}
+ONE_SCALE = ("trit5", "trit3", "i2_s", "tl1", "tl2")  # of the vector; theirs beside the rows
+ACTIVATION_BLOCK = dict.fromkeys(ONE_SCALE) | {"q8_0": 32}
 
 
 def pack_trit5(weights: np.ndarray) -> bytes:

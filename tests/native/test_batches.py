@@ -33,7 +33,7 @@ def test_two_tokens_of_trit5_are_two_products_by_the_kernel_that_takes_one(pool)
 
 
 def test_floats_have_nothing_to_unpack_and_looked_up_sums_nothing_to_share():
-    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3"}
+    assert set(native.formats()) - set(FORMATS) == {"f16", "bf16", "trit3", "tl1", "tl2"}
 
 
 @pytest.mark.parametrize("tokens", [0, -1, 9])

@@ -9,7 +9,7 @@ import pytest
 from fitcheck.bench import native
 from fitcheck.errors import BadInput
 
-from .oracle import BLOCK, TERNARY, product
+from .oracle import BLOCK, ONE_SCALE, TERNARY, product
 
 FORMATS = tuple(BLOCK)
 # Below, at and above each boundary that some kernel has: 5, 16, 32, 64, 128, 256, 320 and multiples.
@@ -35,7 +35,7 @@ def weights_of(matrix: native.Matrix, name: str) -> np.ndarray:
         np.frombuffer(native.dequantise_row(name, data, matrix.cols, row), np.float32)
         for row in range(matrix.rows)
     ]
-    beside = np.float32(matrix.cols**-0.5) if name in ("trit5", "trit3", "i2_s") else 1.0
+    beside = np.float32(matrix.cols**-0.5) if name in ONE_SCALE else 1.0
     return np.stack(unpacked) * beside
 
 
@@ -79,7 +79,7 @@ def test_the_largest_sums_do_not_overflow(name, isa, value, pool):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", ["trit5", "trit3", "i2_s", "q4_k", "f16"])
+@pytest.mark.parametrize("name", ["trit5", "trit3", "i2_s", "tl1", "tl2", "q4_k", "f16"])
 def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
     with native.Matrix(name, 101, 1280, pool) as matrix, native.Pool(threads) as many:
         alone = matrix.multiply()
@@ -88,11 +88,12 @@ def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
 
 
 @pytest.mark.parametrize("isa", all_isas())
-def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(isa, pool):
+@pytest.mark.parametrize("name", ["trit3", "tl1", "tl2"])
+def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(name, isa, pool):
     if isa not in native.isas():
         pytest.skip(f"this CPU lacks {isa}")
-    for rows, cols in ((4200, 50), (100, 9000)):
-        with native.Matrix("trit3", rows, cols, pool) as matrix:
+    for rows, cols in ((4200, 64), (100, 9024)):
+        with native.Matrix(name, rows, cols, pool) as matrix:
             assert matrix.multiply(isa) == matrix.multiply("scalar")
 
 
@@ -100,7 +101,10 @@ def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(isa, pool):
 def test_the_environment_caps_the_isa(isa):
     if isa not in native.isas():
         pytest.skip(f"this CPU lacks {isa}")
-    program = "from fitcheck.bench import native; print(*(native.kernel_isa(f) for f in native.formats()))"
+    program = (
+        "from fitcheck.bench import native; print(*(native.kernel_isa(f) for f in native.formats()),"
+        "*(native.batch_isa(f) for f in native.batch_formats()))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program],
         env={native.ISA_VARIABLE: isa},
@@ -112,6 +116,18 @@ def test_the_environment_caps_the_isa(isa):
     ran = run.stdout.split()
     assert all(order.index(name) <= order.index(isa) for name in ran)
     assert isa in ran
+
+
+def test_formats_that_only_scalar_code_knows_are_told_apart(monkeypatch):
+    monkeypatch.delenv(native.ISA_VARIABLE, raising=False)
+    x86 = "avx2" in native.isas()
+    if not x86 and "neon" not in native.isas():
+        pytest.skip("no vectors here")
+    slow = set(native.formats()) - set(native.formats_with_vectors())
+    assert slow <= {"trit3", "tl1", "tl2"}
+    assert ("tl1" in slow, "tl2" in slow) == (x86, not x86)
+    monkeypatch.setenv(native.ISA_VARIABLE, "scalar")
+    assert native.formats_with_vectors() == native.formats()
 
 
 def test_an_unknown_isa_is_refused_with_the_known_ones(monkeypatch):

@@ -5,7 +5,7 @@ every result says which kernel ran. C code runs without the interpreter's lock,
 in calls of a few seconds at most if the caller asks for few rounds.
 """
 
-from fitcheck.bench.native.batch import Batch, batch_formats, most_tokens
+from fitcheck.bench.native.batch import Batch, batch_formats, batch_isa, most_tokens
 from fitcheck.bench.native.extension import (
     ISA_VARIABLE,
     available,
@@ -18,6 +18,7 @@ from fitcheck.bench.native.extension import (
 from fitcheck.bench.native.formats import (
     dequantise_row,
     formats,
+    formats_with_vectors,
     kernel_isa,
     matrix_bytes,
     pack_row,
@@ -38,10 +39,12 @@ __all__ = [
     "Timing",
     "available",
     "batch_formats",
+    "batch_isa",
     "compiler",
     "cpu_features",
     "dequantise_row",
     "formats",
+    "formats_with_vectors",
     "isas",
     "isas_in_build",
     "kernel_isa",

@@ -17,6 +17,12 @@ def batch_formats() -> tuple[str, ...]:
     return tuple(name for name in formats() if lib.fc_best_gemm(format_index(name), b"scalar"))
 
 
+def batch_isa(format_name: str) -> str:
+    """The ISA of the kernel that runs a batch of this format, under FITCHECK_ISA."""
+    ffi, _ = native()
+    return str(ffi.string(gemm_kernels(format_index(format_name), None).isa).decode())
+
+
 class Batch:
     """A matrix and ``tokens`` vectors, all different. The matrix stays its owner's."""
 

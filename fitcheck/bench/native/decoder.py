@@ -136,11 +136,9 @@ class Decoder(Held):
         target.matrix = [data, ffi.cast("float *", scales), packed.rows, packed.cols, size]
         if packed.rows // experts % rows_together(packed.type):
             experts = 1  # a set of rows that lie together is one thread's
-        rows = packed.rows // experts
+        share, pool = packed.rows // experts, self._pool.handle
         for part in range(experts):
-            lib.fc_fill(
-                self._pool.handle, index, data + part * rows * size, rows, packed.cols, self._used + part
-            )
+            lib.fc_fill(pool, index, data, packed.rows, packed.cols, part * share, share, self._used + part)
 
     def _fill_ffn(self, target: Any, ffn: FfnShape) -> None:
         ffi, _ = native()
@@ -160,7 +158,10 @@ class Decoder(Held):
         ffi, lib = native()
         size = cache_bytes(self.shape, layer)
         data = self._take(size)
-        lib.fc_fill(self._pool.handle, format_index("f16"), data, size // _LINES, _LINES // _HALF, self._used)
+        lines = size // _LINES
+        lib.fc_fill(
+            self._pool.handle, format_index("f16"), data, lines, _LINES // _HALF, 0, lines, self._used
+        )
         return ffi.cast("uint16_t *", data)
 
     def _take(self, size: int) -> Any:

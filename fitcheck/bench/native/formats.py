@@ -5,8 +5,6 @@ from functools import cache
 from fitcheck.bench.native.extension import gemv_kernels, native
 from fitcheck.errors import BadInput
 
-_TERNARY = "trit5, trit3, i2_s, tq1_0 and tq2_0 do"
-
 
 def format_index(name: str) -> int:
     _, lib = native()
@@ -21,6 +19,12 @@ def formats() -> tuple[str, ...]:
     """Formats with kernels, by their C names: trit5, i2_s, tq1_0, … (any case is understood)."""
     ffi, lib = native()
     return tuple(ffi.string(lib.fc_facts(index).name).decode() for index in range(lib.FC_FORMATS))
+
+
+def formats_with_vectors() -> tuple[str, ...]:
+    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all if that asks for scalar."""
+    fast = tuple(name for name in formats() if kernel_isa(name) != "scalar")
+    return fast or formats()
 
 
 def row_bytes(format_name: str, cols: int) -> int:
@@ -58,34 +62,41 @@ def pack_rows(format_name: str, weights: bytes, rows: int, scale: float = 1.0) -
     data = ffi.new("uint8_t[]", matrix_bytes(format_name, rows, cols))
     values = ffi.from_buffer("int8_t[]", weights)
     for row in range(rows):
-        if lib.fc_pack_row(index, values + row * cols, cols, scale, data, row):
-            raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
+        if lib.fc_pack_row(index, values + row * cols, rows, cols, scale, data, row):
+            raise _not_ternary(format_name)
     return bytes(ffi.buffer(data))
 
 
 def unpack_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
-    """The int8 weights of one row of a ternary matrix."""
+    """The int8 weights of one row of a ternary matrix, the whole of which is ``data``."""
     ffi, lib = native()
-    _check_row(format_name, data, cols, row)
-    weights = ffi.new("int8_t[]", cols)
-    if lib.fc_unpack_row(format_index(format_name), ffi.from_buffer("uint8_t[]", data), row, cols, weights):
-        raise BadInput(f"{format_name} does not hold ternary weights", _TERNARY)
+    rows = _whole_rows(format_name, data, cols, row)
+    weights, packed = ffi.new("int8_t[]", cols), ffi.from_buffer("uint8_t[]", data)
+    if lib.fc_unpack_row(format_index(format_name), packed, rows, cols, row, weights):
+        raise _not_ternary(format_name)
     return bytes(ffi.buffer(weights))
+
+
+def _not_ternary(format_name: str) -> BadInput:
+    _, lib = native()
+    known = formats()[: lib.FC_LAST_TERNARY + 1]
+    return BadInput(f"{format_name} does not hold ternary weights", f"one of: {', '.join(known)}")
 
 
 def dequantise_row(format_name: str, data: bytes, cols: int, row: int = 0) -> bytes:
     """One row of a matrix as 32-bit floats in machine order; a scale beside the data is left out."""
     ffi, lib = native()
-    _check_row(format_name, data, cols, row)
-    floats = ffi.new("float[]", cols)
-    lib.fc_dequantise_row(format_index(format_name), ffi.from_buffer("uint8_t[]", data), row, cols, floats)
+    rows = _whole_rows(format_name, data, cols, row)
+    floats, packed = ffi.new("float[]", cols), ffi.from_buffer("uint8_t[]", data)
+    lib.fc_dequantise_row(format_index(format_name), packed, rows, cols, row, floats)
     return bytes(ffi.buffer(floats))
 
 
-def _check_row(format_name: str, data: bytes, cols: int, row: int) -> None:
-    """Whole rows, that one among them."""
+def _whole_rows(format_name: str, data: bytes, cols: int, row: int) -> int:
+    """How many rows there are, whole ones, that one among them."""
     rows = max(row + 1, len(data) // row_bytes(format_name, cols))
     check_length(data, matrix_bytes(format_name, rows, cols))
+    return rows
 
 
 def check_length(data: bytes, expected: int) -> None:

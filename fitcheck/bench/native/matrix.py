@@ -39,7 +39,7 @@ class Matrix(Held):
         self._y = ffi.new("float[]", rows)
         self.c_matrix = ffi.new("fc_matrix *", [self.arena.base, self._scales, rows, cols, self.row_bytes])
         self._x = ffi.gc(lib.fc_activation_new(cols), lib.fc_activation_free)
-        lib.fc_fill(pool.handle, self.format_index, self.arena.base, rows, cols, 1)
+        lib.fc_fill(pool.handle, self.format_index, self.arena.base, rows, cols, 0, rows, 1)
         self.set_vector([((7 * i) % 255 - 127) / 127 for i in range(cols)])
 
     def set_vector(self, x: Sequence[float]) -> None:

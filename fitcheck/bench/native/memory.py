@@ -112,4 +112,5 @@ def _touch(pool: Pool, arena: Arena) -> None:
     """First touch by the threads that will read: unwritten pages would all be one page of zeros."""
     _, lib = native()
     page = 4096
-    lib.fc_fill(pool.handle, format_index("q8_0"), arena.base, arena.size_bytes // (page // 32 * 34), page, 1)
+    rows = arena.size_bytes // (page // 32 * 34)
+    lib.fc_fill(pool.handle, format_index("q8_0"), arena.base, rows, page, 0, rows, 1)
