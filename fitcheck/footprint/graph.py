@@ -13,6 +13,7 @@ from fitcheck.footprint.arena import NOTHING, Size, Tape
 from fitcheck.footprint.inputs import cache_inputs, read_cache
 from fitcheck.footprint.mechanisms import project, run, states_first
 from fitcheck.footprint.mechanisms.attention import finish
+from fitcheck.footprint.mechanisms.compressed import compressed_inputs
 from fitcheck.footprint.repeats import built_at_once, standing_for_all
 from fitcheck.footprint.residuals import residual
 from fitcheck.schema.model import (
@@ -62,6 +63,7 @@ def _widest(part: object, hidden: int) -> int:
     tape.blanks.append(tape.take())
     tape.shifted, tape.unstored = tape.take(), tape.take()
     tape.gather(states_first(part, hidden))
+    compressed_inputs([part], tape)
     tape.tokens = tape.take()
     source = tape.take(hidden)
     run(part, tape, hidden, source)

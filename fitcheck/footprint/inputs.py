@@ -56,7 +56,7 @@ def _compressed(layers: tuple[Layer, ...], tape: Tape) -> dict[int | None, tuple
     mask = tape.take(score=1, window=mixer.window, width=2 if tape.flash else 4, uses=uses)
     turns = [tape.take(fixed=mixer.head_dim**2, uses=uses)] if tape.quantized else []
     places = (tape.take(1, uses=uses), tape.take(1, width=8, uses=uses))
-    compressed_inputs(layers, tape)
+    compressed_inputs([layer.mixer for layer in layers], tape)
     return {mixer.window: (mask, *turns, *places)}
 
 

@@ -13,7 +13,7 @@ from fitcheck.footprint.mechanisms.parts import (
     register,
     small,
 )
-from fitcheck.schema.model import CompressedAttention, Layer
+from fitcheck.schema.model import CompressedAttention
 
 
 def _stored(a: CompressedAttention, hidden: int) -> Mechanism:
@@ -175,9 +175,8 @@ def _gathered(a: CompressedAttention, width: int, tape: Tape) -> int:
     return project(tape, 2 * width, joined, sequence=2 * ratio * width)
 
 
-def compressed_inputs(layers: Sequence[Layer], tape: Tape) -> None:
-    """What layers are given besides the window's: turns, places and masks of each ratio, blanks."""
-    mixers = [layer.mixer for layer in layers]
+def compressed_inputs(mixers: Sequence[object], tape: Tape) -> None:
+    """What such mixers are given besides the window's: turns, places and masks of each ratio, blanks."""
     for mixer in mixers:
         if not isinstance(mixer, CompressedAttention) or mixer.ratio is None:
             continue
