@@ -6,7 +6,7 @@ models in the same order because both ask here.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from fitcheck.choice import best, nearest
 from fitcheck.errors import FitcheckError, UnknownName
@@ -17,36 +17,18 @@ from fitcheck.planner import (
     host_for,
     judge_on,
     machine_summary,
-    plan,
     summary,
 )
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import FormatPlan, Plan
 from fitcheck.schema.ranking import RankedModel, Ranking, UnplannedModel
 from fitcheck.schema.request import Request
-from fitcheck.schema.weights import FileWeights
 
 # Below it a model loses more than it gains by its size: Llama-3-8B's perplexity
 # rises by 3 % as Q4_K_M, by 11 % as Q3_K_M (4.0 bits) and by 39 % as Q2_K
 # (llama.cpp, examples/perplexity/README.md).
 SOUND_BITS = 4.0
-
-
-class Planner(Protocol):
-    """``planner.plan``, as its callers know it."""
-
-    def __call__(
-        self,
-        model: Model,
-        machine: Machine,
-        request: Request,
-        engines: Sequence[Engine],
-        *,
-        asked: str | None = None,
-        file: FileWeights | None = None,
-    ) -> Plan: ...
 
 
 def sound(one: RankedModel) -> bool:
@@ -139,33 +121,24 @@ def take_each(models: Iterable[Model], host: Host) -> Iterator[RankedModel | Ref
             yield Refused(model.name, error)
 
 
+def take_on(
+    models: Iterable[Model], machine: Machine, request: Request, engines: Sequence[Engine]
+) -> Iterator[RankedModel | Refused]:
+    """``take_each`` on a machine; all are refused where it can't be asked anything."""
+    try:
+        host = host_for(machine, request, engines)
+    except FitcheckError as error:
+        yield from (Refused(model.name, error) for model in filter(_trained, models))
+        return
+    yield from take_each(models, host)
+
+
 def take(model: Model, host: Host) -> RankedModel:
     """The format of a model to take, or what comes nearest to running. Raises what the planner does."""
     judge = judge_on(host, model, _within(model, host.request).context)
     candidates = candidates_of(judge)
     found = best(candidates, model) or nearest(candidates)
     return RankedModel(summary(model), found.row)
-
-
-def plan_each(
-    models: Iterable[Model],
-    machine: Machine,
-    request: Request,
-    engines: Sequence[Engine],
-    planner: Planner = plan,
-) -> Iterator[Plan | Refused]:
-    """Each model's plan as it is made, or why there is none; shapes nobody trained are no answer."""
-    for model in filter(_trained, models):
-        try:
-            yield planner(model, machine, _within(model, request), engines)
-        except FitcheckError as error:
-            yield Refused(model.name, error)
-
-
-def ranked_model(answer: Plan) -> RankedModel:
-    """The plan's best format; where it names none, what comes nearest to running."""
-    best = next((row for row in answer.plans if row.format == answer.best), None)
-    return RankedModel(answer.model, best or _nearest(answer.plans))
 
 
 def choose(ranked: Iterable[RankedModel], taste: Taste) -> Chosen:
@@ -187,17 +160,6 @@ def ordered(ranked: Iterable[RankedModel], sort: str) -> tuple[RankedModel, ...]
             key=lambda one: not one.fits,
         )
     )
-
-
-def _nearest(rows: Sequence[FormatPlan]) -> FormatPlan:
-    """What fits at a speed nobody knows, else the smallest, of formats the model may be put in."""
-    able = [row for row in rows if not row.needs_native_training] or rows
-    fitting = [row for row in able if row.fits != "no"]
-    return max(fitting, key=lambda row: row.bits_per_weight) if fitting else min(able, key=_total)
-
-
-def _total(row: FormatPlan) -> int:
-    return row.total_bytes
 
 
 def _trained(model: Model) -> bool:

@@ -13,7 +13,7 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from fitcheck.errors import FitcheckError
-from fitcheck.ranking import SORTS, Taste, choose, plan_each, ranked_model
+from fitcheck.ranking import SORTS, Refused, Taste, choose
 from fitcheck.render.cells import UNKNOWN, billions, longest, speed_text
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Plan
@@ -86,13 +86,14 @@ class CatalogueScreen(BaseScreen):
         shown_at, ranked, refused = monotonic(), list[RankedModel](), 0
         request = replace(question.elsewhere, formats=())
         models = self._models(finder, names)
-        for answer in plan_each(models, question.machine, request, question.engines, question.planner):
+        take = self.fitcheck.world.taker
+        for answer in take(models, question.machine, request, question.engines):
             if worker.is_cancelled:
                 return
-            if isinstance(answer, Plan):
-                ranked.append(ranked_model(answer))
-            else:
+            if isinstance(answer, Refused):
                 refused += 1
+            else:
+                ranked.append(answer)
             if monotonic() - shown_at > REPAINT_S:
                 self.app.call_from_thread(self._grow, list(ranked), refused, False)
                 shown_at = monotonic()

@@ -1,18 +1,19 @@
 """The doors to the world that the app uses, in one value: tests put others in their place."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fitcheck import planner, requirements
 from fitcheck.errors import BadInput, FitcheckError
-from fitcheck.ranking import Planner
+from fitcheck.ranking import Refused, take_on
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import FormatPlan, Plan
+from fitcheck.schema.ranking import RankedModel
 from fitcheck.schema.request import Request
 from fitcheck.schema.requirement import Needs
 from fitcheck.schema.weights import FileWeights
@@ -23,6 +24,23 @@ from fitcheck.tui.config import config_directory
 if TYPE_CHECKING:
     from fitcheck.tui.jobs import Job
 
+
+class Planner(Protocol):
+    """``planner.plan``, as its callers know it."""
+
+    def __call__(
+        self,
+        model: Model,
+        machine: Machine,
+        request: Request,
+        engines: Sequence[Engine],
+        *,
+        asked: str | None = None,
+        file: FileWeights | None = None,
+    ) -> Plan: ...
+
+
+Taker = Callable[[Iterable[Model], Machine, Request, Sequence[Engine]], Iterator[RankedModel | Refused]]
 Needer = Callable[[Model, Request, float, Sequence[Engine], Iterable[Machine]], Needs]
 
 
@@ -76,6 +94,7 @@ class World:
     jobs: "Callable[[Question, FormatPlan, Machine], Sequence[Job]]"  # what can be measured here
     calibrated: Callable[[Machine], Sequence[Engine]] | None = None  # as runs on that machine moved them
     planner: Planner = planner.plan
+    taker: Taker = take_on
     needs: Needer = requirements.needs
     config_directory: Path = field(default_factory=config_directory)
 

@@ -8,6 +8,7 @@ import pytest
 from textual import _wait
 
 from fitcheck.errors import BadInput, UnknownName
+from fitcheck.ranking import Refused
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine, MemoryModules, ReadBandwidth
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model
@@ -24,6 +25,7 @@ from fitcheck.schema.plan import (
     Plan,
     TokenRate,
 )
+from fitcheck.schema.ranking import RankedModel
 from fitcheck.schema.request import Request
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
 from fitcheck.sources.resolve import Resolution
@@ -226,6 +228,19 @@ def paper_needs(
     return Needs(model.name, request.context or 4096, 0, wish, rows, tuple(found))
 
 
+def paper_take(
+    models: Iterable[Model], machine: Machine, request: Request, engines: Sequence[Engine]
+) -> Iterator[RankedModel | Refused]:
+    for model in models:
+        try:
+            answer = paper_plan(model, machine, request, engines)
+        except BadInput as error:
+            yield Refused(model.name, error)
+            continue
+        named = (row for row in answer.plans if row.format == answer.best)
+        yield RankedModel(answer.model, next(named, answer.plans[-1]))
+
+
 @pytest.fixture
 def paper_world(tmp_path: Path) -> World:
     return World(
@@ -239,6 +254,7 @@ def paper_world(tmp_path: Path) -> World:
         cards=lambda: {"card-24": 24 * GIB},
         jobs=lambda *_: (quick_job("probe"), quick_job("verify")),
         planner=paper_plan,
+        taker=paper_take,
         needs=paper_needs,
         config_directory=tmp_path / "config",
     )

@@ -1,6 +1,5 @@
 """What can run here: the order, the filters, and what is said of those left out."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,15 +13,14 @@ from fitcheck.ranking import (
     Taste,
     choose,
     ordered,
-    plan_each,
     rank,
-    ranked_model,
     sound,
     speed,
+    take_on,
 )
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.plan import Fits, FormatPlan, ModelSummary, Plan, TokenRate
+from fitcheck.schema.plan import Fits, FormatPlan, ModelSummary, TokenRate
 from fitcheck.schema.ranking import RankedModel
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
@@ -152,18 +150,15 @@ def test_shapes_nobody_trained_are_no_answer() -> None:
 
 
 def test_a_model_without_a_measured_speed_is_shown_as_it_fits() -> None:
-    """The planner names no best format where no engine's speed is known; it fits all the same."""
-
-    def unmeasured(*args: object, **_: object) -> Plan:
-        from fitcheck.planner import plan
-
-        return plan(args[0], args[1], args[2], ())  # type: ignore[arg-type]
-
-    answers: Sequence[Plan | Refused] = list(
-        plan_each(models("qwen3-8b"), BOX, Request(), ENGINES, unmeasured)
-    )
-    assert isinstance(answers[0], Plan)
-    one = ranked_model(answers[0])
-    assert answers[0].best is None
+    """No best format is named where no engine's speed is known; it fits all the same."""
+    (one,) = take_on(models("qwen3-8b"), BOX, Request(), ())
+    assert isinstance(one, RankedModel)
     assert one.fits
     assert speed(one) == 0.0
+
+
+def test_all_are_refused_where_the_memory_is_unknown() -> None:
+    found = list(
+        take_on(models("qwen3-8b", "phi-3-mini-4k"), replace(BOX, ram_bytes=None), Request(), ENGINES)
+    )
+    assert [one.name for one in found if isinstance(one, Refused)] == ["qwen3-8b", "phi-3-mini-4k"]
