@@ -121,7 +121,7 @@ def test_one_file_loads_the_extension() -> None:
 
 
 def test_every_room_is_installed() -> None:
-    """A room that the list of packages forgets is missing for all who install; one that is gone fails them."""
+    """A room that the list forgets is missing for all who install; one that is gone fails them."""
     listed = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     rooms = {file.parent.relative_to(ROOT.parent).as_posix().replace("/", ".") for file in ROOT.rglob("*.py")}
     assert rooms | {"fitcheck.profiles"} == set(listed)
