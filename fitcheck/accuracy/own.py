@@ -45,6 +45,7 @@ def _alone(cases: Mapping[OwnRun, Case]) -> dict[OwnRun, Case]:
 _CLASSES: dict[str, Callable[[OwnRun], bool]] = {
     "no figure was set from them": lambda own: True,
     "reads agree, nobody else ran": lambda own: own.steady,
+    "the core was timed with them": lambda own: bool(own.kernel_rates),
     "at an empty cache": lambda own: own.run.depth == 0,
     "2048 and 8192 tokens deep": lambda own: own.run.depth > 0,
     "with flash attention": lambda own: own.run.flash_attention == "on",

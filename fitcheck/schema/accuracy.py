@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fitcheck.schema.engine import Device
-from fitcheck.schema.machine import Basis, ReadBandwidth
+from fitcheck.schema.machine import Basis, KernelRate, ReadBandwidth
 from fitcheck.schema.request import FlashAttention
 
 
@@ -44,6 +44,7 @@ class OwnRun:
 
     run: PublishedRun
     reads: tuple[ReadBandwidth, ...]  # the mean of those before and after
+    kernel_rates: tuple[KernelRate, ...]  # the same of fitcheck's own kernels, where they were timed
     steady: bool  # the two reads agree, and nobody else ran
     fitted: bool  # a figure of the engine's profile was set from it
 

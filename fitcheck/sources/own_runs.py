@@ -1,7 +1,9 @@
 """Our own runs: ``profiles/measurements/own``, one CSV file a machine, each row with the reads of its minute.
 
 Bandwidths stand in GB/s: the median read of 512 MiB through 4 KiB and huge
-pages, by one thread and by two, right before the run and right after it.
+pages, by one thread and by two, right before the run and right after it. Of
+later runs the core was timed then, too: fitcheck's own kernels from the cache,
+in 10^9 weights a second.
 ``others`` is how many cores somebody else kept busy meanwhile; ``use`` says
 whether a figure of the engine's profile was set from the run.
 """
@@ -13,7 +15,7 @@ from typing import cast
 from fitcheck.accuracy.case import Case
 from fitcheck.footprint.memory import read_groups
 from fitcheck.schema.accuracy import OwnRun, PublishedRun
-from fitcheck.schema.machine import Machine, Pages, ReadBandwidth
+from fitcheck.schema.machine import KernelRate, Machine, Pages, ReadBandwidth
 from fitcheck.schema.request import FlashAttention
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.profiles import profiles_directory, read_toml
@@ -22,6 +24,7 @@ from fitcheck.units import GB
 _STEADY = 0.15  # of a read: the memory of a virtual machine has two speeds, half of one another
 _IDLE = 0.3  # cores that were busy with something else
 _THREADS = (1, 2)
+_KERNELS = (("I2_S", "avx512vnni"), ("trit5", "avx512vbmi"))
 
 
 def load_own_runs() -> tuple[OwnRun, ...]:
@@ -55,6 +58,7 @@ def _machine(own: OwnRun) -> Machine:
         bandwidth_bytes_per_s=max(read.bytes_per_s for read in own.reads),
         bandwidth_basis="measured",
         read_bandwidth=own.reads,
+        kernel_rates=own.kernel_rates,
     )
 
 
@@ -86,6 +90,7 @@ def _run(row: dict[str, str], machine: str) -> OwnRun:
             batch=int(row["batch"]),
         ),
         tuple(_read(row, pages, threads) for pages in ("4k", "huge") for threads in _THREADS),
+        tuple(_kernel_rates(row)),
         steady=abs(before / after - 1) < _STEADY and float(row["others"]) < _IDLE,
         fitted=row["use"] == "fitted",
     )
@@ -95,3 +100,11 @@ def _read(row: dict[str, str], pages: str, threads: int) -> ReadBandwidth:
     """The mean of both reads; the better one is what nothing exceeds."""
     seen = [GB * float(row[f"read_{pages}_{threads}_{when}"]) for when in ("before", "after")]
     return ReadBandwidth(threads, cast(Pages, pages), sum(seen) / 2, max(seen))
+
+
+def _kernel_rates(row: dict[str, str]) -> Iterator[KernelRate]:
+    """The means of those before and after; none of the runs beside which no core was timed."""
+    for name, isa in _KERNELS:
+        seen = [row[f"core_{name.lower()}_{when}"] for when in ("before", "after")]
+        if all(seen):
+            yield KernelRate(name, isa, 1e9 * sum(map(float, seen)) / 2, "measured")
