@@ -35,15 +35,15 @@ def test_a_run_says_what_it_is_of() -> None:
         assert own.run.tokens_per_s > 0 and len(own.reads) == 4, own
 
 
-def test_no_run_breaks_the_limit_but_one_whose_memory_was_quicker_than_both_reads() -> None:
-    """That one took 36.8 GB/s between reads of 34.7 and 34.4: this host's memory has two speeds."""
+def test_no_run_breaks_the_limit_but_two_whose_memory_was_quicker_than_both_reads() -> None:
+    """They took 37 and 38 GB/s between reads of 32 to 35: this host's memory has two speeds."""
     engine = engine_of("llama.cpp", "cpu")
     beyond = [
         (own.run.model, own.run.format, own.run.threads, own.run.tokens_per_s)
         for own, case in own_cases().items()
         if own.run.tokens_per_s > case.predict(engine).tokens_per_s.limit
     ]
-    assert beyond == [("llama-3.2-1b", "Q8_0", 2, 27.99)]
+    assert beyond == [("llama-3.2-1b", "Q8_0", 2, 27.99), ("qwen3-4b", "Q4_K_M", 2, 15.27)]
 
 
 def test_where_the_reads_of_the_minute_agree_the_targets_are_met() -> None:
@@ -54,7 +54,7 @@ def test_where_the_reads_of_the_minute_agree_the_targets_are_met() -> None:
 
 
 def test_with_the_core_timed_in_the_same_minute_the_tail_is_within_the_target() -> None:
-    """An idle afternoon's runs, none of which set a figure; the median misses the 8 % asked for by a little."""
+    """An idle hour's runs, none of which set a figure; the median misses the 8 % asked for by a little."""
     timed = scores()["the core was timed with them"]
     assert timed.runs == 75
     assert timed.median <= 0.085
