@@ -57,11 +57,13 @@ class CardBuffers(NamedTuple):
     last: int  # of cards that hold all layers together, the last
     other: int  # one before the last
 
-    def staged(self, largest: int) -> int:
-        """With some layers in RAM, whose largest matrix takes so much."""
-        if self.staging is None or not largest:
+    def on(self, *, pipelined: bool, last: bool, staged: int) -> int:
+        """On one card. ``staged``: the largest matrix in RAM that prompts bring to it; 0 for none."""
+        if pipelined:
+            return self.last if last else self.other
+        if self.staging is None or not staged:
             return self.whole
-        return max(self.whole, largest + self.staging)
+        return max(self.whole, staged + self.staging)
 
 
 @lru_cache(maxsize=4096)
@@ -76,22 +78,6 @@ def card_buffers(model: Model, context: int, choices: Choices) -> CardBuffers:
     with_logits = whole + (_AT_ONCE - 1) * inputs + _LAST_ROWS * row
     last = with_logits if choices.outputs is None else max(with_logits, other)
     return CardBuffers(whole, moment + inputs + _STAGED_ROWS * row, last, other)
-
-
-def card_buffer(
-    model: Model,
-    context: int,
-    choices: Choices,
-    *,
-    staged: int = 0,
-    pipelined: bool = False,
-    last: bool = True,
-) -> int:
-    """A card's compute buffer. ``staged``: the largest matrix in RAM that prompts bring to it."""
-    known = card_buffers(model, context, choices)
-    if pipelined:
-        return known.last if last else known.other
-    return known.staged(staged)
 
 
 def _batch(context: int, choices: Choices) -> int:

@@ -135,10 +135,9 @@ class Residence:
         return self._work.host_pipelined if spread.pipelined else self._work.host
 
     def _card_buffer(self, spread: Spread, card: int) -> int:
-        known = self._work.cards
-        if spread.pipelined:
-            return known.last if card == len(spread.ends) - 1 else known.other
-        return known.staged(self.weights.largest) if spread.experts_in_ram else known.whole
+        staged = self.weights.largest if spread.experts_in_ram else 0
+        last = card == len(spread.ends) - 1
+        return self._work.cards.on(pipelined=spread.pipelined, last=last, staged=staged)
 
 
 def items_in_one(

@@ -3,28 +3,19 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import which
-from typing import ClassVar, Literal, Self
+from typing import Literal
 
 from fitcheck.bench.clock import Deadline
 from fitcheck.bench.process import run_program
 from fitcheck.errors import BadInput
-from fitcheck.runners.task import REPETITIONS, Task, Timed
+from fitcheck.runners.task import REPETITIONS, Program, Task, Timed
 from fitcheck.sources.llama_bench import BenchRow, bench_rows
 
 
-@dataclass(frozen=True)
-class LlamaBench:
-    """The program of that name, or another that answers as it does."""
+class LlamaBench(Program):
+    """Times a file with ``llama-bench``."""
 
-    program: str
-    name: ClassVar[str] = "llama-bench"
-
-    @classmethod
-    def found(cls, given: str | None) -> Self | None:
-        program = which(Path(given).expanduser()) if given else which(cls.name)
-        return cls(str(program)) if program else None
+    name = "llama-bench"
 
     @contextlib.contextmanager
     def session(self, task: Task, deadline: Deadline) -> Iterator["_Session"]:

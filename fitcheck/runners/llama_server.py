@@ -3,31 +3,20 @@
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from shutil import which
-from typing import ClassVar, Self
 
 from fitcheck.bench.clock import Deadline
 from fitcheck.bench.process import started
 from fitcheck.runners.http import HOST, ServerSession, wait_until_loaded
-from fitcheck.runners.task import Task
+from fitcheck.runners.task import Program, Task
 
 _MARGIN = 64  # cells beyond those asked for
 _CELLS = 256  # a context comes in multiples of it
 
 
-@dataclass(frozen=True)
-class LlamaServer:
-    """The program of that name, or another that answers as it does."""
+class LlamaServer(Program):
+    """Times a file with ``llama-server``."""
 
-    program: str
-    name: ClassVar[str] = "llama-server"
-
-    @classmethod
-    def found(cls, given: str | None) -> Self | None:
-        program = which(Path(given).expanduser()) if given else which(cls.name)
-        return cls(str(program)) if program else None
+    name = "llama-server"
 
     @contextlib.contextmanager
     def session(self, task: Task, deadline: Deadline) -> Iterator[ServerSession]:

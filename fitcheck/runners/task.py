@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 from fitcheck.bench.clock import Deadline
@@ -66,3 +67,17 @@ class Runner(Protocol):
     def session(self, task: Task, deadline: Deadline) -> AbstractContextManager[Session]:
         """Start it, and end it whatever happens, Ctrl-C too."""
         ...
+
+
+@dataclass(frozen=True)
+class Program:
+    """A runner that is a program: the one of its name, or another that answers as it does."""
+
+    program: str
+    name: ClassVar[str]
+
+    @classmethod
+    def found(cls, given: str | None) -> Self | None:
+        """The one named, else the one on PATH; None where there is none."""
+        program = which(Path(given).expanduser()) if given else which(cls.name)
+        return cls(str(program)) if program else None

@@ -15,7 +15,7 @@ from fitcheck.budget import Pool
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.layers import by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Choices
-from fitcheck.footprint.offload import card_buffer, host_buffer
+from fitcheck.footprint.offload import card_buffers, host_buffer
 from fitcheck.footprint.repack import repacked_bytes
 from fitcheck.footprint.residence import Residence
 from fitcheck.placement import shares_of, spread_over
@@ -76,14 +76,8 @@ def test_the_buffers_of_cards_are_close_and_rarely_under(row: dict[str, str]) ->
     staged = by_layer(model, "F16").largest if kind in ("split", "experts") else 0
     cards = [float(size) for size in row["cards_mib"].split()]
     for number, reserved in enumerate(cards):
-        size = card_buffer(
-            model,
-            int(row["context"]),
-            _asked(row),
-            staged=staged,
-            pipelined=kind == "pipeline",
-            last=number == len(cards) - 1,
-        )
+        known = card_buffers(model, int(row["context"]), _asked(row))
+        size = known.on(pipelined=kind == "pipeline", last=number == len(cards) - 1, staged=staged)
         assert 0.94 * reserved < size / MIB < 1.23 * reserved
 
 
