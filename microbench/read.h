@@ -12,11 +12,14 @@
  * stops at 42 to 55, and where the host allows 36 at 32. Four streams, each in
  * pages of its own and asking a kilobyte ahead, came within 2 % of the best of
  * forty patterns in every state that machine was seen in; two streams and
- * eight, plain streams and longer distances all lost somewhere. */
+ * eight, plain streams and longer distances all lost somewhere.
+ *
+ * The streams stay within a block: one thread reading four places 512 MiB apart
+ * got 0.6 of what four places 32 MiB apart gave it, on pages of either size. */
 
-enum { READ_STREAMS = 4, READ_AHEAD = 1024 };
+enum { READ_STREAMS = 4, READ_AHEAD = 1024, READ_BLOCK = 1 << 27 };
 
-READ_INLINE uint64_t read_streams(const uint8_t *data, size_t bytes) {
+READ_INLINE uint64_t read_block(const uint8_t *data, size_t bytes) {
     line sum[READ_STREAMS] = {line_zero(), line_zero(), line_zero(), line_zero()};
     size_t part = bytes / READ_STREAMS;
     for (size_t i = 0; i < part; i += 64) {
@@ -29,4 +32,13 @@ READ_INLINE uint64_t read_streams(const uint8_t *data, size_t bytes) {
         }
     }
     return line_fold(sum[0]) ^ line_fold(sum[1]) ^ line_fold(sum[2]) ^ line_fold(sum[3]);
+}
+
+READ_INLINE uint64_t read_streams(const uint8_t *data, size_t bytes) {
+    uint64_t seen = 0;
+    for (size_t from = 0; from < bytes; from += READ_BLOCK) {
+        size_t left = bytes - from;
+        seen ^= read_block(data + from, left < READ_BLOCK ? left : READ_BLOCK);
+    }
+    return seen;
 }
