@@ -161,14 +161,15 @@ class Runner:
         A pass never takes less than one token alone, whatever products of many tokens reach.
         """
         alone, together = self.device.products(group.type)
-        tokens = self.device.tokens
+        overlap, tokens = self.device.overlap(group.type), self.device.tokens
         if tokens == 1:
-            return Load(group.bytes, group.weights, alone)
+            return Load(group.bytes, group.weights, alone, overlap)
         if alone is None and together is not None:  # memory bound it, so its products kept up at least
             alone = _KEPT_UP * group.weights * self.reading.bytes_per_s / group.bytes
         if self.card and alone and together:
             together = max(alone, together)
-        return Load(self.bytes_read(group), group.weights * tokens, at_most(alone, together, tokens))
+        rate = at_most(alone, together, tokens)
+        return Load(self.bytes_read(group), group.weights * tokens, rate, overlap)
 
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import OVERLAP, Engine
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
@@ -51,6 +51,11 @@ class Device:
         if weight_type not in self._rates:
             self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
         return self._rates[weight_type]
+
+    def overlap(self, weight_type: str) -> float:
+        """How far its products hide behind reading, as ``schema.engine.TypeRate`` has it."""
+        rate = None if self.card else self.rate(weight_type)
+        return rate.overlap if rate else OVERLAP
 
     def products(self, weight_type: str) -> tuple[float | None, float | None]:
         """Weights a second of one token, and weights x tokens of many together.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fitcheck.schema.engine import (
+    OVERLAP,
     OWN_ENGINE,
     AttentionRate,
     Device,
@@ -27,11 +28,11 @@ _ISA_OF_FEATURE = {
 }
 
 # Kernels without a rate of their own, beside AVX2 on cores as wide and as fast:
-# llama.cpp's K-quant and IQ dots on one M2 core stand at 0.85 to 1.1 of a Zen 4
-# core's, its AVX-512 build at 1.0 of its AVX2 build (same core, b11434). Without
+# llama.cpp's dots of 15 types on one M2 core stand at 0.64 to 1.4 of a Zen 4
+# core's, 1.0 at the median, its AVX-512 build at 1.0 of its AVX2 build (same core, b11434). Without
 # dot products a multiply takes four instructions: a Raspberry Pi 400 core does
 # 1.1e9 Q4_K weights/s (1.6 tokens/s of Llama-3.2-3B on four).
-_RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 0.95, "neon": 0.25, "scalar": 0.02}
+_RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 1.0, "neon": 0.25, "scalar": 0.02}
 
 HALF_TYPES = ("F16", "BF16")
 
@@ -48,6 +49,7 @@ class CoreRate:
     weights_per_s: float
     basis: Basis
     parallel_share: float = 1.0
+    overlap: float = OVERLAP
 
     def of(self, cores: int) -> float:
         """Weights a second for so many cores together."""
@@ -106,7 +108,7 @@ def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> Cor
     for rate in rates:
         if rate.isa == wanted:
             basis: Basis = "profile" if isa and speed else "assumed"
-            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share)
+            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share, rate.overlap)
     nearest = rates[0]
     scale = pace * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
     return CoreRate(nearest.weights_per_s * scale, "assumed")

@@ -11,13 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fitcheck.schema.engine import OVERLAP
 from fitcheck.schema.plan import Bound
-
-# Reading and multiplying overlap, but not wholly: where both take equally long,
-# a step takes 2^(1/4) = 1.19 times as long as either. Measured with llama.cpp's
-# Q8_0, Q6_K and Q4_K dots on one Zen 4 core (cached 30.5, 31.5, 23.6 GB/s beside
-# reads of 32.3 stream at 27.7, 28.6, 22.5) and with whole models on the engine.
-_OVERLAP = 4
 
 
 class Load(NamedTuple):
@@ -26,6 +21,7 @@ class Load(NamedTuple):
     bytes: float
     weights: int
     weights_per_s: float | None  # None: memory alone is assumed to bind
+    overlap: float = OVERLAP  # of both, as schema.engine.TypeRate has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +67,21 @@ def step(
     for load in loads:
         reading = load.bytes / bytes_per_s
         multiplying = load.weights / load.weights_per_s if load.weights_per_s else 0.0
+        taken = soft_max(reading, multiplying, load.overlap)
         if reading >= multiplying:
-            memory += soft_max(reading, multiplying)
+            memory += taken
         else:
-            compute += soft_max(reading, multiplying)
+            compute += taken
     return Step(memory, compute, attention_s, overhead_s)
 
 
-def soft_max(one: float, other: float) -> float:
-    """Seconds of two activities that overlap: at least the longer, less than their sum."""
+def soft_max(one: float, other: float, overlap: float = OVERLAP) -> float:
+    """Seconds of two activities that overlap: at least the longer, at most their sum.
+
+    They don't overlap wholly: by ``overlap`` of 4, where both take equally long
+    they take 2^(1/4) = 1.19 times as long together.
+    """
     longer, shorter = max(one, other), min(one, other)
     if longer == 0.0:
         return 0.0
-    return float(longer * (1 + (shorter / longer) ** _OVERLAP) ** (1 / _OVERLAP))
+    return float(longer * (1 + (shorter / longer) ** overlap) ** (1 / overlap))
