@@ -5,14 +5,17 @@ from dataclasses import replace
 import pytest
 
 from fitcheck.footprint.formats import WEIGHT_TYPES
+from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.engine import AttentionRate, Engine
 from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.model import Model
+from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import profile_path, read_toml, stems
 from fitcheck.speed.attention import Attending, Heads, Walk, attention_s, cell_s
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.decode import Runner
 from fitcheck.speed.engines import (
     CoreRate,
     attention_rate,
@@ -38,6 +41,28 @@ def test_equal_times_overlap_to_the_fourth_root_of_two() -> None:
     assert soft_max(1.0, 1.0) == pytest.approx(2**0.25)
     assert soft_max(0.0, 0.0) == 0.0
     assert soft_max(3.0, 0.0) == soft_max(0.0, 3.0) == 3.0
+
+
+@pytest.mark.parametrize(("one", "other"), [(1.0, 1.0), (3.0, 1.0), (0.5, 40.0)])
+def test_overlap_goes_from_one_after_the_other_to_the_longer_only(one: float, other: float) -> None:
+    assert soft_max(one, other, overlap=1) == pytest.approx(one + other)
+    assert soft_max(one, other, overlap=100) == pytest.approx(max(one, other), rel=0.01)
+    times = [soft_max(one, other, overlap) for overlap in (1, 1.5, 2, 2.5, 4, 8)]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_type_brings_its_own_overlap() -> None:
+    """Reading and multiplying equally long: Q5_0 takes 2^(1/2), Q8_0 2^(1/4) times as long as either."""
+    machine = replace(BARE, cores=1, simd=("avx512_vnni",), core_speed=1.0)
+    model = load_model("llama-3.2-1b")
+    runner = Runner(model, machine, LLAMA, Request(threads=1))
+    for weight_type, times in (("Q5_0", 2**0.5), ("Q8_0", 2**0.25)):
+        weights = 10**9
+        reading = runner.reading.bytes_per_s / rate_of(LLAMA, weight_type, "avx512")
+        load = runner.load(ReadGroup(weight_type, int(weights * reading), weights, matrices=1))
+        cost = step((load,), runner.reading.bytes_per_s)
+        alone = weights / rate_of(LLAMA, weight_type, "avx512")
+        assert cost.seconds == pytest.approx(times * alone, rel=1e-6)
 
 
 def test_a_step_books_each_group_on_its_slower_side() -> None:
