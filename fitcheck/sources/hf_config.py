@@ -1,7 +1,7 @@
 """A Hugging Face ``config.json`` -> Model.
 
-One entry a family, in hf_dense.py, hf_experts.py, hf_latent.py,
-hf_hybrid.py and hf_older.py. What a config leaves out is filled in as transformers does; what
+One entry a family, in hf_dense.py, hf_experts.py, hf_latent.py, hf_hybrid.py,
+hf_older.py, hf_own_names.py and hf_recent.py. What a config leaves out is filled in as transformers does; what
 a family does that fitcheck doesn't know is an error, never a guess. Tensors
 and windows are those that llama.cpp makes of the model (conversion/*.py and
 src/models/*.cpp, b11434).
@@ -13,7 +13,7 @@ from typing import Any
 from fitcheck.errors import BadInput
 from fitcheck.footprint.formats import WEIGHT_TYPES, mlx_name
 from fitcheck.schema.model import Model
-from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older
+from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older, hf_own_names, hf_recent
 from fitcheck.sources.hf_parts import Family, rotated_in_tables
 from fitcheck.sources.json_fields import Fields, read_fields
 
@@ -23,8 +23,13 @@ FAMILIES: dict[str, Family] = {
     **hf_hybrid.FAMILIES,
     **hf_latent.FAMILIES,
     **hf_older.FAMILIES,
+    **hf_own_names.FAMILIES,
+    **hf_recent.FAMILIES,
 }
 """``model_type`` -> how it is read."""
+
+
+_LANGUAGE = ("text_config", "llm_config", "language_config", "lm_config")
 
 
 def load_config(text: str) -> Model:
@@ -53,15 +58,14 @@ def _mlx_format(config: Fields) -> str | None:
 def model_from_config(outer: Fields, name: str) -> Model:
     """The language model that a config describes. Raises BadInput where it is unclear.
 
-    Models that also see or hear keep the language model's fields in ``text_config``.
+    Models that also see or hear keep the language model's fields in an object of their own.
     """
-    inner = outer.inner("text_config")
-    fields = inner if inner.table else outer
+    fields = next((inner for name in _LANGUAGE if (inner := outer.inner(name)).table), outer)
     kind = fields.text("model_type") or outer.text("model_type")
     if (family := FAMILIES.get(kind)) is None:
         known = ", ".join(sorted(FAMILIES))
         raise BadInput(f"{outer.where}: model_type {kind[:40]!r} is not known", f"known are: {known}")
-    fields = Fields(family.left_out | fields.table, fields.where)
+    fields = family.fields(fields)
     found: dict[str, Any] = {
         "name": name,
         "source": outer.where,

@@ -13,6 +13,7 @@ from fitcheck.schema.model import (
     Layer,
     Mamba2,
     Mixer,
+    Rwkv6,
     Rwkv7,
     ShortConv,
 )
@@ -161,6 +162,18 @@ def _lfm2_size(c: Fields) -> int:
     return -(-(2 * size // 3) // multiple) * multiple
 
 
+def _rwkv6(c: Fields) -> tuple[Layer, ...]:
+    """Ranks by the hidden size, as conversion/rwkv.py sets them; no config names them."""
+    hidden = c.count("hidden_size")
+    wide = hidden == _WIDE_RWKV6
+    mixer = Rwkv6(c.count("head_size", default=64), 64 if wide else 32, 128 if wide else 64)
+    size = c.maybe_count("intermediate_size") or max(hidden * 7 // 2 // 32 * 32, 1)
+    return (Layer(mixer, (ChannelMix(size, receptance=True),)),) * layer_count(c)
+
+
+_WIDE_RWKV6 = 4096
+
+
 def _rwkv7(c: Fields) -> tuple[Layer, ...]:
     """The first layer's values need no mixing in; its file has them as wide as the rate's rank."""
     rate = c.count("a_low_rank_dim")
@@ -186,5 +199,6 @@ FAMILIES = {
     "qwen3_5_moe_text": Family(_qwen35_moe, "qwen35moe", more=_qwen35_prediction),
     "qwen3_5_text": Family(_qwen35, "qwen35", more=_qwen35_prediction),
     "qwen3_next": Family(_qwen3_next, "qwen3next", more=lambda _: {"nextn_layers": 1}),
+    "rwkv6": Family(_rwkv6, more=_rwkv_more),
     "rwkv7": Family(_rwkv7, more=_rwkv_more),
 }

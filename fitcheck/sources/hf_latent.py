@@ -130,4 +130,5 @@ FAMILIES = {
     "glm_moe_dsa": Family(_indexed, "glm-dsa", more=_glm_prediction),
     "kimi_k2": Family(_deepseek, "deepseek2"),
     "kimi_linear": Family(_kimi_linear, "kimi-linear", more=_kimi_more),
+    "mistral4": Family(_deepseek, "mistral4"),
 }

@@ -74,14 +74,16 @@ def _phimoe(c: Fields) -> tuple[Layer, ...]:
 
 
 def _stablelm(c: Fields) -> tuple[Layer, ...]:
-    if c.flag("qk_layernorm", False) or c.flag("use_parallel_residual", False):
-        raise c.wrong("qk_layernorm and use_parallel_residual are not known for stablelm")
-    return alike(c, replace(attention(c), qkv_bias=c.flag("use_qkv_bias", False)), dense(c))
+    """A norm for each head of its own, and one norm before both parts, in StableLM 2 12B."""
+    mixer = attention(c, qk_norm="full" if c.flag("qk_layernorm", False) else "none")
+    norms = 1 if c.flag("use_parallel_residual", False) else 2
+    return alike(c, replace(mixer, qkv_bias=c.flag("use_qkv_bias", False)), dense(c), norms)
 
 
-def _exaone(c: Fields) -> tuple[Layer, ...]:
-    named = c.table | {"num_hidden_layers": c.table.get("num_layers", c.table.get("num_hidden_layers"))}
-    return _llama(Fields(named, c.where))
+def _minicpm(c: Fields) -> tuple[Layer, ...]:
+    """Llama by its tensors; one of them has experts."""
+    routed = c.maybe_count("num_experts")
+    return alike(c, attention(c), experts(c, "num_experts", "intermediate_size") if routed else dense(c))
 
 
 def _exaone4(c: Fields) -> tuple[Layer, ...]:
@@ -203,7 +205,7 @@ FAMILIES = {
     "dots1": Family(_dots1),
     "ernie4_5": Family(_llama, tied=True),
     "ernie4_5_moe": Family(_ernie_moe, "ernie4_5-moe", tied=True),
-    "exaone": Family(_exaone),
+    "exaone": Family(_llama, names={"num_hidden_layers": "num_layers"}),
     "exaone4": Family(_exaone4),
     "falcon_mamba": Family(_mamba, "mamba"),
     "gemma3n_text": Family(_gemma3n, "gemma3n", tied=True, more=_gemma3n_more),
@@ -214,10 +216,12 @@ FAMILIES = {
     "internlm2": Family(_llama),
     "jamba": Family(_jamba),
     "mamba": Family(_mamba, tied=True),
+    "minicpm": Family(_minicpm, tied=True),
     "minicpm3": Family(_minicpm3, tied=True),
     "nemotron": Family(_ungated, more=_norm_bias),
     "olmo": Family(_unnormed, more=lambda _: {"output_norm": False}),
     "olmoe": Family(_olmoe),
+    "orion": Family(_llama, more=_norm_bias),
     "phi": Family(lambda c: _biased(c, norms=1), "phi2", more=_norm_and_output_bias),
     "phimoe": Family(_phimoe, more=_norm_and_output_bias),
     "qwen2_moe": Family(_qwen2_moe, "qwen2moe"),

@@ -22,6 +22,12 @@ class Family(NamedTuple):
     tied: bool = False  # whether embeddings are tied where a config doesn't say
     more: Callable[[Fields], dict[str, Any]] = _nothing_more  # further fields of its Model
     left_out: dict[str, Any] = {}  # noqa: RUF012  what published configs leave to transformers' defaults
+    names: dict[str, str] = {}  # noqa: RUF012  the usual name of a field -> what this family calls it
+
+    def fields(self, c: Fields) -> Fields:
+        """The fields by their usual names, what is left out filled in. A family's own name goes first."""
+        own = {usual: c.table[name] for usual, name in self.names.items() if c.table.get(name) is not None}
+        return Fields(self.left_out | c.table | own, c.where)
 
 
 def attention(c: Fields, qkv_bias: bool = False, qk_norm: QkNorm = "none") -> Attention:
@@ -92,6 +98,16 @@ def chosen(c: Fields, name: str) -> list[int]:
     if listed is None or any(one not in (0, 1) for one in listed):
         raise c.wrong(f"{name} must list 0 or 1 for each layer")
     return listed
+
+
+def alike_in_all(c: Fields, name: str, default: int | None = None) -> int:
+    """A whole number that some publishers repeat for each layer. Raises BadInput where they differ."""
+    value = c.table.get(name)
+    if isinstance(value, list) and value:
+        if any(one != value[0] for one in value):
+            raise c.wrong(f"{name} differs from layer to layer")
+        c = Fields({name: value[0]}, c.where)
+    return c.count(name, default)
 
 
 def rotated_in_tables(c: Fields) -> int:

@@ -288,7 +288,36 @@ PUBLISHED = {
 }
 
 
-PUBLISHED |= OLDER
+STEP_MOE = {"moe_num_experts": 288, "moe_top_k": 8, "moe_intermediate_size": 1280, "share_expert_dim": 1280}
+LATER = {
+    "falcon-180b": shape(
+        "falcon", 14848, 80, 232, None, None, 65024, num_kv_heads=8, new_decoder_architecture=True,
+        parallel_attn=True, multi_query=True, alibi=False, bias=False,
+    ),
+    "hunyuan-a13b": shape(
+        "hunyuan_v1_moe", 4096, 32, 32, 8, 3072, 128167, attention_head_dim=128, num_experts=64,
+        moe_topk=[8] * 32, moe_intermediate_size=[3072] * 32, num_shared_expert=[1] * 32, use_cla=False,
+        use_mixed_mlp_moe=True, use_qk_norm=True, tie_word_embeddings=True,
+        rope_scaling={"type": "dynamic", "alpha": 1000.0},
+    ),
+    "trinity-large": shape(
+        "afmoe", 3072, 60, 48, 8, 12288, 200192, head_dim=128, sliding_window=4096, num_dense_layers=6,
+        num_experts=256, num_experts_per_tok=4, moe_intermediate_size=3072, num_shared_experts=1,
+    ),
+    "step-3.5-flash": shape(
+        "step3p5", 4096, 45, 64, None, 11264, 128896, num_attention_groups=8, head_dim=128,
+        attention_other_setting={"attention_type": "sliding_attention", "num_attention_heads": 96},
+        use_head_wise_attn_gate=True, use_moe_router_bias=True, sliding_window=512,
+        layer_types=["sliding_attention" if n % 4 else "full_attention" for n in range(45)]
+        + ["sliding_attention"] * 3,
+        moe_layers_enum=",".join(map(str, range(3, 45))), num_nextn_predict_layers=3, **STEP_MOE,
+    ),
+    "rwkv6-1.6b": {
+        "model_type": "rwkv6", "hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 64,
+        "vocab_size": 65536, "head_size_divisor": 8, "rescale_every": 6, "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+PUBLISHED |= OLDER | LATER
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
