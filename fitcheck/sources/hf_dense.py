@@ -58,6 +58,8 @@ _GEMMA3 = {
     "vocab_size": 262208,
 }
 
+_QWEN2_VL = Family(_qwen2, "qwen2vl")
+
 FAMILIES = {
     "bitnet": Family(_bitnet, tied=True, more=lambda _: {"trained_ternary": True}),
     "cohere": Family(_cohere, "command-r", tied=True),
@@ -72,6 +74,10 @@ FAMILIES = {
     "olmo3": Family(_olmo3, "olmo2"),
     "phi3": Family(_phi3),
     "qwen2": Family(_qwen2),
+    "qwen2_5_vl": _QWEN2_VL,  # the language model's fields beside vision_config, as first published
+    "qwen2_5_vl_text": _QWEN2_VL,
+    "qwen2_vl": _QWEN2_VL,
+    "qwen2_vl_text": _QWEN2_VL,
     "qwen3": Family(_qwen3),
     "qwen3_vl_text": Family(_qwen3, "qwen3vl"),
     "smollm3": Family(_llama, tied=True),

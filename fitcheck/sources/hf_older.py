@@ -86,6 +86,12 @@ def _minicpm(c: Fields) -> tuple[Layer, ...]:
     return alike(c, attention(c), experts(c, "num_experts", "intermediate_size") if routed else dense(c))
 
 
+def _internlm3(c: Fields) -> tuple[Layer, ...]:
+    if c.flag("bias", False):
+        raise c.wrong("bias is not known for internlm3")
+    return alike(c, attention(c, qkv_bias=c.flag("qkv_bias", False)), dense(c))
+
+
 def _exaone4(c: Fields) -> tuple[Layer, ...]:
     mixer = attention(c, qk_norm="head")
     return windowed(c, mixer, 4, norms=2) if c.maybe_count("sliding_window") else alike(c, mixer, dense(c))
@@ -214,6 +220,7 @@ FAMILIES = {
     "granitemoe": Family(_granite_moe),
     "hunyuan_v1_dense": Family(_qk_normed, "hunyuan-dense"),
     "internlm2": Family(_llama),
+    "internlm3": Family(_internlm3, "llama"),
     "jamba": Family(_jamba),
     "mamba": Family(_mamba, tied=True),
     "minicpm": Family(_minicpm, tied=True),

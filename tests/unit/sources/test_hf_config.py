@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
-from fitcheck.footprint.tensors import parameters
+from fitcheck.footprint.tensors import parameters, tensors
+from fitcheck.schema.model import Model
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.hf_config import FAMILIES, load_config, model_from_config
 from fitcheck.sources.json_fields import MOST, Fields, NotJson, parse_json
@@ -343,10 +344,57 @@ def test_a_publisher_s_config_gives_the_catalogue_s_model(path: Path) -> None:
     assert parameters(found) == parameters(known)
 
 
-def test_every_family_is_held_to_a_model_of_the_catalogue() -> None:
-    real = [json.loads(path.read_text())["config"] for path in CONFIGS]
+def other(name: str) -> Model:
+    """A publisher's config of a model that the catalogue doesn't have."""
+    real = json.loads((Path(__file__).with_name("other_configs") / f"{name}.json").read_text())
+    assert real["source"]
+    return model_from_config(Fields(real["config"], name), name)
+
+
+def test_layers_that_a_search_cut_down() -> None:
+    """Nemotron Super: Llama 3.3 70B less 31 attentions. The count is its published one, and rope_freqs."""
+    found = other("llama-3.3-nemotron-super-49b")
+    assert sum(layer.mixer is not None for layer in found.layers) == 49
+    assert {layer.ffns[0].size for layer in found.layers} == {2816, 5632, 7168, 14336, 17920, 28672}
+    assert (found.layers[0].norms, found.layers[6].norms) == (2, 1)
+    assert parameters(found) == 49_867_145_216 + 64
+
+
+def test_a_model_that_sees_by_fields_of_its_own() -> None:
+    """Qwen2.5-VL beside its vision_config; Janus keeps a Llama in language_config."""
+    known = load_model("qwen2.5-7b")
+    found = other("qwen2.5-vl-7b")
+    assert (found.layers, found.vocab_size, found.architecture) == (known.layers, known.vocab_size, "qwen2vl")
+    janus = other("janus-1.3b")
+    assert (len(janus.layers), janus.hidden_size, janus.vocab_size) == (24, 2048, 102400)
+
+
+def test_a_llama_by_another_name() -> None:
+    found = other("internlm3-8b")
+    assert found.architecture == "llama" and found.layers[0].mixer.kv_heads == 2
+    assert round(parameters(found) / 1e9, 1) == 8.8  # as published
+
+
+def test_norms_by_head_and_parts_side_by_side() -> None:
+    """StableLM 2 12B: a weight for each element of each head (transformers' StableLmLayerNormPerHead)."""
+    config = shape(
+        "stablelm", 5120, 40, 32, 8, 13824, 100352, qk_layernorm=True, use_parallel_residual=True,
+        use_qkv_bias=False,
+    )  # fmt: skip
+    found = model_from_config(Fields(config, "a test"), "m")
+    norms = {g.tensor.name: g.tensor.weights for g in tensors(found) if g.tensor.part == "norm"}
+    assert norms["norms"] == 2 * 5120
+    assert 32 * 160 in norms.values() and 8 * 160 in norms.values()
+
+
+ALIKE = {"minimax_m3_vl", "qwen2_5_vl_text", "qwen2_vl", "qwen2_vl_text"}  # other names of families that are
+
+
+def test_every_family_is_held_to_a_model() -> None:
+    others = Path(__file__).with_name("other_configs").glob("*.json")
+    real = [json.loads(path.read_text())["config"] for path in (*CONFIGS, *others)]
     inner = [config.get("text_config") or config for config in (*real, *PUBLISHED.values())]
-    assert set(FAMILIES) - {config["model_type"] for config in inner} == {"minimax_m3_vl"}  # MiniMax M3 again
+    assert set(FAMILIES) - {config["model_type"] for config in inner} == ALIKE
 
 
 def test_the_language_model_of_one_that_sees() -> None:
