@@ -1,10 +1,10 @@
 """A Hugging Face ``config.json`` -> Model.
 
 One entry a family, in hf_dense.py, hf_experts.py, hf_latent.py, hf_hybrid.py,
-hf_older.py, hf_own_names.py and hf_recent.py. What a config leaves out is filled in as transformers does; what
-a family does that fitcheck doesn't know is an error, never a guess. Tensors
-and windows are those that llama.cpp makes of the model (conversion/*.py and
-src/models/*.cpp, b11434).
+hf_older.py, hf_own_names.py and hf_recent.py. What a config leaves out is
+filled in as transformers does; what a family does that fitcheck doesn't know
+is an error, never a guess. Tensors and windows are those that llama.cpp makes
+of the model (conversion/*.py and src/models/*.cpp, b11434).
 """
 
 from pathlib import Path

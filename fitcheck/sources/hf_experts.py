@@ -22,6 +22,7 @@ from fitcheck.sources.hf_parts import (
     experts,
     layer_count,
     layer_types,
+    prediction_layers,
     shared_experts,
 )
 from fitcheck.sources.json_fields import Fields
@@ -47,7 +48,7 @@ def _glm4_moe(c: Fields) -> tuple[Layer, ...]:
 
 
 def _glm4_prediction(c: Fields) -> dict[str, Any]:
-    layers = c.maybe_count("num_nextn_predict_layers") or c.maybe_count("num_mtp_layers") or 0
+    layers = prediction_layers(c) or prediction_layers(c, "num_mtp_layers")
     return {"nextn_layers": layers, "nextn_vocabularies": 2 if layers else 0}
 
 

@@ -17,7 +17,15 @@ from fitcheck.schema.model import (
     Rwkv7,
     ShortConv,
 )
-from fitcheck.sources.hf_parts import Family, attention, dense, experts, layer_count, layer_types
+from fitcheck.sources.hf_parts import (
+    Family,
+    attention,
+    dense,
+    experts,
+    layer_count,
+    layer_types,
+    prediction_layers,
+)
 from fitcheck.sources.json_fields import Fields
 
 
@@ -50,7 +58,7 @@ def _qwen3_next(c: Fields) -> tuple[Layer, ...]:
 
 
 def _qwen35_prediction(c: Fields) -> dict[str, Any]:
-    return {"nextn_layers": c.maybe_count("mtp_num_hidden_layers") or 0}
+    return {"nextn_layers": prediction_layers(c, "mtp_num_hidden_layers")}
 
 
 _BLOCKS = {"M": "mamba", "*": "attention", "E": "moe", "-": "mlp"}
@@ -96,8 +104,10 @@ def _nemotron_part(c: Fields, kind: str) -> Layer:
 
 def _nemotron_more(c: Fields) -> dict[str, Any]:
     routed = "moe" in _nemotron_kinds(c)
-    nextn = c.maybe_count("num_nextn_predict_layers") or 0
-    return {"nextn_layers": nextn, "architecture": "nemotron_h_moe" if routed else "nemotron_h"}
+    return {
+        "nextn_layers": prediction_layers(c),
+        "architecture": "nemotron_h_moe" if routed else "nemotron_h",
+    }
 
 
 def _mamba2(c: Fields, *, norm: bool = True) -> Mamba2:

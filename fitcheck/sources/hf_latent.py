@@ -11,7 +11,15 @@ from fitcheck.schema.model import (
     LatentAttention,
     Layer,
 )
-from fitcheck.sources.hf_parts import Family, dense, dense_first, experts, layer_count, shared_experts
+from fitcheck.sources.hf_parts import (
+    Family,
+    dense,
+    dense_first,
+    experts,
+    layer_count,
+    prediction_layers,
+    shared_experts,
+)
 from fitcheck.sources.json_fields import Fields
 
 
@@ -51,14 +59,14 @@ def _indexed(c: Fields) -> tuple[Layer, ...]:
 
 
 def _v32_prediction(c: Fields) -> dict[str, Any]:
-    layers = c.maybe_count("num_nextn_predict_layers") or 0
+    layers = prediction_layers(c)
     return {"nextn_layers": layers, "nextn_vocabularies": 2 if layers else 0}
 
 
 def _glm_prediction(c: Fields) -> dict[str, Any]:
     """The prediction layer has an indexer even where the last layer shares a choice."""
     layers = _indexed(c)
-    found: dict[str, Any] = {"nextn_layers": c.maybe_count("num_nextn_predict_layers") or 0}
+    found: dict[str, Any] = {"nextn_layers": prediction_layers(c)}
     if layers[-1].mixer != layers[0].mixer:
         found["prediction"] = replace(layers[-1], mixer=layers[0].mixer)
     return found
@@ -100,8 +108,9 @@ def _kimi_linear(c: Fields) -> tuple[Layer, ...]:
     listed = linear.table.get("kda_layers")
     if not isinstance(listed, list):
         raise linear.wrong("has no list of kda_layers")
+    chosen = {number for number in listed if isinstance(number, int)}
     return tuple(
-        Layer(delta if number in listed else latent, (ffn,))
+        Layer(delta if number in chosen else latent, (ffn,))
         for number, ffn in enumerate(dense_first(c, _kimi_experts(c), dense(c)), 1)
     )
 

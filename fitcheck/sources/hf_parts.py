@@ -58,6 +58,11 @@ def layer_count(c: Fields) -> int:
     return c.count("num_hidden_layers", most=_MOST_LAYERS)
 
 
+def prediction_layers(c: Fields, name: str = "num_nextn_predict_layers") -> int:
+    """How many layers behind the last predict further tokens."""
+    return c.maybe_count(name, most=_MOST_LAYERS) or 0
+
+
 def layer_types(c: Fields, period: int, most: str) -> list[Any]:
     """The kind of each layer as listed, else ``full_attention`` every ``period``-th and ``most`` between."""
     count = layer_count(c)

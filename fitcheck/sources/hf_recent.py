@@ -14,6 +14,7 @@ from fitcheck.sources.hf_parts import (
     experts,
     layer_count,
     layer_types,
+    prediction_layers,
     shared_experts,
 )
 from fitcheck.sources.json_fields import Fields
@@ -95,12 +96,12 @@ def _step35_blocks(c: Fields) -> tuple[Layer, ...]:
         c, "moe_num_experts", "moe_intermediate_size", "moe_top_k",
         shared_size=c.count("share_expert_dim"), router_bias=c.flag("use_moe_router_bias", False),
     )  # fmt: skip
-    kinds, routed = c.table.get("layer_types"), _step35_routed(c)
+    kinds, routed, wide = c.table.get("layer_types"), _step35_routed(c), dense(c)
     if not isinstance(kinds, list) or len(kinds) < layer_count(c):
         raise c.wrong("layer_types must list each layer")
     return tuple(
-        Layer(near if kind == "sliding_attention" else full, (mixture if n in routed else dense(c),))
-        for n, kind in enumerate(kinds)
+        Layer(near if kind == "sliding_attention" else full, (mixture if n in routed else wide,))
+        for n, kind in enumerate(kinds[: layer_count(c) + prediction_layers(c)])
     )
 
 
@@ -131,7 +132,7 @@ def _step35_more(c: Fields) -> dict[str, Any]:
 
 
 def _prediction(c: Fields) -> dict[str, Any]:
-    return {"nextn_layers": c.maybe_count("num_nextn_predict_layers") or 0}
+    return {"nextn_layers": prediction_layers(c)}
 
 
 FAMILIES = {

@@ -86,9 +86,9 @@ class Fields:
             raise self.wrong(f"{name} is {_short(value)}: it must lie between 1 and {most}")
         return value
 
-    def maybe_count(self, name: str) -> int | None:
+    def maybe_count(self, name: str, most: int = MOST) -> int | None:
         """The whole number, or None where it is null, absent or 0 (publishers write all three)."""
-        return self.count(name) if self.table.get(name) else None
+        return self.count(name, most=most) if self.table.get(name) else None
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false; null and absence give the default. Raises BadInput."""

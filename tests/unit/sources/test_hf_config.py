@@ -1,5 +1,6 @@
 """A publisher's config.json -> the model of the catalogue, and what is wrong with bad ones."""
 
+import contextlib
 import io
 import json
 import sys
@@ -344,9 +345,12 @@ def test_a_publisher_s_config_gives_the_catalogue_s_model(path: Path) -> None:
     assert parameters(found) == parameters(known)
 
 
+OTHERS = sorted(Path(__file__).with_name("other_configs").glob("*.json"))
+
+
 def other(name: str) -> Model:
     """A publisher's config of a model that the catalogue doesn't have."""
-    real = json.loads((Path(__file__).with_name("other_configs") / f"{name}.json").read_text())
+    real = next(json.loads(path.read_text()) for path in OTHERS if path.stem == name)
     assert real["source"]
     return model_from_config(Fields(real["config"], name), name)
 
@@ -391,9 +395,7 @@ ALIKE = {"minimax_m3_vl", "qwen2_5_vl_text", "qwen2_vl", "qwen2_vl_text"}  # oth
 
 
 def test_every_family_is_held_to_a_model() -> None:
-    others = Path(__file__).with_name("other_configs").glob("*.json")
-    real = [json.loads(path.read_text())["config"] for path in (*CONFIGS, *others)]
-    inner = [config.get("text_config") or config for config in (*real, *PUBLISHED.values())]
+    inner = [config.get("text_config") or config for config in EVERY.values()]
     assert set(FAMILIES) - {config["model_type"] for config in inner} == ALIKE
 
 
@@ -474,15 +476,38 @@ JUNK = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(PUBLISHED)), st.data())
+REAL = {path.stem: json.loads(path.read_text())["config"] for path in (*CONFIGS, *OTHERS)}
+EVERY = PUBLISHED | REAL
+INSIDE = ("text_config", "attn_config", "ffn_config", "linear_attn_config", "attention_other_setting")
+
+
+@given(st.sampled_from(sorted(EVERY)), st.data())
 def test_any_junk_is_a_model_or_bad_input(name: str, data: st.DataObject) -> None:
-    sound = PUBLISHED[name]
+    sound = EVERY[name]
     fields = st.sampled_from([*sound, "head_dim", "text_config", "layer_types", "rope_scaling"])
     junk = data.draw(st.dictionaries(fields, JUNK, min_size=1, max_size=3))
+    if (inside := data.draw(st.sampled_from(INSIDE))) in sound:
+        within = st.sampled_from(sorted(sound[inside]))
+        junk[inside] = sound[inside] | data.draw(st.dictionaries(within, JUNK, max_size=3))
     try:
-        model_from_config(Fields(sound | junk, "config.json"), "m")
+        parameters(model_from_config(Fields(sound | junk, "config.json"), "m"))
     except BadInput as error:
         assert "\n" not in error.message
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_no_number_makes_a_reader_run_away(name: str) -> None:
+    """Every whole number as large as any may be, one by one: an error, or few enough layers to size."""
+    sound = EVERY[name]
+    tables = [(None, sound), *((key, sound[key]) for key in INSIDE if key in sound)]
+    for inside, table in tables:
+        for field in (key for key, value in table.items() if isinstance(value, int)):
+            changed = table | {field: MOST}
+            config = changed if inside is None else sound | {inside: changed}
+            with contextlib.suppress(BadInput):
+                found = model_from_config(Fields(config, "config.json"), "m")
+                assert max(len(found.layers), found.nextn_layers) <= 2048, field
+                assert parameters(found) > 0
 
 
 @pytest.mark.parametrize(
