@@ -60,6 +60,11 @@ def gb(size: int | float, digits: int = 2) -> str:
     return f"{size / GB:.{digits}f} GB"
 
 
+def spaced(number: int) -> str:
+    """``4920738944`` -> ``4 920 738 944``."""
+    return f"{number:,}".replace(",", " ")
+
+
 def gb_per_s(rate: float) -> str:
     """A bandwidth for people: `51.2 GB/s`."""
     return f"{rate / GB:.1f} GB/s"

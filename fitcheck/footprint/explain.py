@@ -1,19 +1,23 @@
 """A footprint taken apart: each addend with its rule and its source."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from fitcheck.footprint.assignment import TypedTensors, assign, weights_bytes
 from fitcheck.footprint.compute import ENGINE_BYTES
 from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.formats import WeightType
 from fitcheck.footprint.kv_cache import find_kv_type, owned_caches, state_bytes
-from fitcheck.footprint.memory import footprint
+from fitcheck.footprint.memory import Footprint, footprint
 from fitcheck.footprint.mixes import TYPES, find_format
 from fitcheck.schema.engine import Buffer, Engine
 from fitcheck.schema.explanation import Explanation, ExplanationLine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
+from fitcheck.schema.weights import FileWeights, Part, WeightGroup
+from fitcheck.units import spaced
 
+_FILE_SOURCE = "the file's own tensor table"
 _KV_SOURCE = "llama.cpp b11434 src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp"
 _STATE_SOURCE = "llama.cpp b11434 src/llama-memory-recurrent.cpp"
 _COMPUTE_SOURCE = "llama.cpp b11434 src/models, ggml-alloc.c, tools/server/server-context.cpp; by its log"
@@ -29,24 +33,33 @@ def explain(
     """
     name = find_format(format_name).name
     need = footprint(model, weights_bytes(model, name), request, context, buffers)
-    lines = (
-        *map(_weights_line, assign(model, name)),
-        *_cache_lines(model, request, context),
-        *_compute_lines(model, request, context, need.compute_bytes, buffers),
-        ExplanationLine(
-            "runtime",
-            "engine and tokenizer",
-            f"{ENGINE_BYTES >> 20} MiB, and tables of {model.vocab_size} tokens",
-            need.runtime_bytes,
-            _RUNTIME_SOURCE,
-        ),
-    )
+    weights = map(_weights_line, assign(model, name))
+    lines = (*weights, *_beside_weights(model, request, context, need, buffers))
     return Explanation(model.name, name, request, lines, need.total_bytes)
 
 
-def buffers_of(engines: Sequence[Engine], format_name: str) -> tuple[Buffer, ...]:
-    """What the first engine of a format keeps of its own; none where it is built like llama.cpp."""
-    name = find_format(format_name).engines[0]
+def explain_file(
+    model: Model, file: FileWeights, request: Request, context: int, buffers: tuple[Buffer, ...] = ()
+) -> Explanation:
+    """Like ``explain``, for a real file: its own tensors by what they are for and their type."""
+    need = footprint(model, file.tensor_bytes, request, context, buffers)
+    weights = map(_group_line, sorted(file.groups, key=_by_part))
+    lines = (*weights, *_beside_weights(model, request, context, need, buffers))
+    notes = (*file.notes, _rest_of(file))
+    return Explanation(model.name, file.name, request, lines, need.total_bytes, notes=notes)
+
+
+def _beside_weights(
+    model: Model, request: Request, context: int, need: Footprint, buffers: tuple[Buffer, ...]
+) -> Iterator[ExplanationLine]:
+    yield from _cache_lines(model, request, context)
+    yield from _compute_lines(model, request, context, need.compute_bytes, buffers)
+    rule = f"{ENGINE_BYTES >> 20} MiB, and tables of {model.vocab_size} tokens"
+    yield ExplanationLine("runtime", "engine and tokenizer", rule, need.runtime_bytes, _RUNTIME_SOURCE)
+
+
+def buffers_of(engines: Sequence[Engine], name: str) -> tuple[Buffer, ...]:
+    """What the engine of that name keeps of its own; none where it is built like llama.cpp."""
     return next((engine.memory.buffers for engine in engines if engine.name == name), ())
 
 
@@ -92,13 +105,38 @@ def _weights_line(typed: TypedTensors) -> ExplanationLine:
     return ExplanationLine("weights", f"{where}{tensor.name} {typed.type}", rule, typed.bytes, kind.source)
 
 
+def _by_part(group: WeightGroup) -> tuple[int, int]:
+    return get_args(Part).index(group.part), -group.bytes
+
+
+def _group_line(group: WeightGroup) -> ExplanationLine:
+    """Packed codes with scales in tensors of their own are no type of GGUF: their bits are what they take."""
+    if (kind := TYPES.get(group.type)) is not None:
+        cost = f"weights × {_cost(kind)}"
+    else:
+        cost = f"weights, {8 * group.bytes / group.weights:.2f} bits each" if group.weights else "weights"
+    tensors = "1 tensor" if group.tensors == 1 else f"{group.tensors} tensors"
+    rule = f"{tensors}, {spaced(group.weights)} {cost}"
+    return ExplanationLine("weights", f"{group.part} {group.type}", rule, group.bytes, _FILE_SOURCE)
+
+
+def _rest_of(file: FileWeights) -> str:
+    """What a file takes on the disk that no line counts."""
+    rest = file.file_bytes - file.tensor_bytes
+    return (
+        f"the file has {spaced(file.file_bytes)} bytes: {spaced(file.tensor_bytes)} of tensors, and "
+        f"{spaced(rest)} of header, vocabulary and padding"
+    )
+
+
 def _cost(kind: WeightType) -> str:
     """What a weight of the type costs, as a rule."""
     if kind.formula is not None:
         return f"{kind.name}'s own formula"
     extra = f" + {kind.row_bytes} B a row" if kind.row_bytes else ""
     extra += f" + {kind.tensor_bytes} B a tensor" if kind.tensor_bytes else ""
-    return f"{kind.block_bytes} B / {kind.block_weights}{extra}"
+    each = "" if kind.block_weights == 1 else f" / {kind.block_weights}"
+    return f"{kind.block_bytes} B{each}{extra}"
 
 
 def _cache_lines(model: Model, request: Request, context: int) -> Iterator[ExplanationLine]:

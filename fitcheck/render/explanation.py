@@ -10,6 +10,7 @@ from fitcheck.render.plain import plain_table
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.plan import Conversion
 from fitcheck.units import gb, gib
+from fitcheck.units import spaced as _bytes
 
 
 def print_explanation(explanation: Explanation, file: TextIO) -> None:
@@ -23,6 +24,8 @@ def print_explanation(explanation: Explanation, file: TextIO) -> None:
         table.add_row(line.name, line.rule, _bytes(line.bytes))
     table.add_row(Text("total", style="bold"), "", _bytes(explanation.total_bytes))
     console.print(table)
+    for note in explanation.notes:
+        console.print(Text(note))
     if explanation.memory:
         console.print()
         console.print(_devices(explanation))
@@ -56,7 +59,3 @@ def _conversion(step: Conversion) -> Text:
     ram = gib(step.ram_bytes) if step.ram_bytes is not None else "an unmeasured amount"
     disk = f" and {gb(step.disk_bytes)} of disk" if step.disk_bytes else ""
     return Text(f"before: {step.step}: {ram} of RAM{disk} ({step.source})")
-
-
-def _bytes(size: int) -> str:
-    return f"{size:,}".replace(",", " ")

@@ -37,3 +37,4 @@ class Explanation:
     peak_bytes: int = 0
     placement: Placement | None = None
     conversions: tuple[Conversion, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -232,11 +232,18 @@ class MainScreen(Screen[None]):
         self.app.push_screen(CardPicker(cards[-1] if cards else None), take)
 
     def action_explain(self, part: str, device: str = "") -> None:
-        from fitcheck.footprint.explain import explain  # noqa: PLC0415
+        from fitcheck.footprint.explain import explain, explain_file  # noqa: PLC0415
         from fitcheck.tui.explain_screen import ExplainScreen, on_devices  # noqa: PLC0415
 
         app = self.fitcheck
         if app.question is not None and app.plan is not None and app.row is not None:
-            request = replace(app.plan.request, formats=())
-            why = explain(app.question.model, app.row.format, request, request.context or 0)
+            request, model, file = (
+                replace(app.plan.request, formats=()),
+                app.question.model,
+                app.question.file,
+            )
+            if file is not None:
+                why = explain_file(model, file, request, request.context or 0)
+            else:
+                why = explain(model, app.row.format, request, request.context or 0)
             self.app.push_screen(ExplainScreen(on_devices(why, app.row), part, device))

@@ -19,6 +19,7 @@ from fitcheck.tui.catalogue_screen import CatalogueScreen
 from fitcheck.tui.choices import Choices
 from fitcheck.tui.compare_screen import CompareScreen
 from fitcheck.tui.config import FILE
+from fitcheck.tui.explain_screen import ExplainScreen
 from fitcheck.tui.jobs import Job, Measured, Outcome
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.row_table import RowTable
@@ -628,5 +629,9 @@ def test_a_gguf_file_is_planned_by_its_own_weights(world: World, tiny_gguf: Path
     async def look(pilot: Pilot[None]) -> None:
         assert app.plan is not None
         assert [row.format for row in app.plan.plans] == ["F32"]
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, ExplainScreen))
+        names = {row.cells[1].text for row in app.screen.query_one(RowTable).rows}
+        assert {"embedding F32", "ffn F32"} <= names
 
     run(app, look)

@@ -9,6 +9,7 @@ from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.explain import buffers_of, explain
 from fitcheck.footprint.kv_cache import kv_bytes
 from fitcheck.footprint.memory import footprint
+from fitcheck.footprint.mixes import find_format
 from fitcheck.schema.engine import Buffer
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
@@ -99,7 +100,7 @@ def test_the_lines_add_up(engine: str, name: str, context: int) -> None:
 
 
 def buffers_for(form: str) -> tuple[Buffer, ...]:
-    return buffers_of(load_engines(), form)
+    return buffers_of(load_engines(), find_format(form).engines[0])
 
 
 def test_llama_cpp_counts_its_own_graph() -> None:
