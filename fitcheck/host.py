@@ -25,6 +25,7 @@ class Host:
         self.budget = budget_of(machine, request)
         self._usable = {(engine.name, engine.device): engine for engine in engines if self._can_use(engine)}
         self._bases = {engine.name: engine.base for engine in engines}
+        self._gpu_only = frozenset(engine.name for engine in engines if engine.gpu_only)
         self._engines: dict[tuple[tuple[str, ...], tuple[str, ...]], Engines | None] = {}
         self._seatings: dict[str, Seating] = {}
         self._devices: dict[tuple[str, schema.Device, int], Device] = {}
@@ -69,6 +70,10 @@ class Host:
         engines = self.engines_of(stored)
         return engines is not None and engines.name != OWN_ENGINE
 
+    def refuses(self, stored: Stored) -> bool:
+        """Whether it is known that the format can't run here; else what isn't measured isn't known."""
+        return self._refusal(stored) is not None
+
     def why_no_engine(self, stored: Stored) -> str:
         device = "this GPU" if self.budget.device == "gpu" else "a CPU"
         return self._refusal(stored) or f"no measured speed of {stored.engines[0]} on {device}"
@@ -101,4 +106,6 @@ class Host:
             return f"{asked} does not run {stored.format}"
         if stored.arches and self.machine.arch and self.machine.arch not in stored.arches:
             return f"{stored.format} has kernels for {' and '.join(stored.arches)} only"
+        if not self.gpu and all(name in self._gpu_only for name in stored.engines):
+            return f"{' and '.join(stored.engines)} needs a GPU"
         return None

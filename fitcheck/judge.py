@@ -42,10 +42,11 @@ class Judged:
     decode: Decode | None = None  # None: unknown, or it doesn't fit
     speeds: Speeds | None = None  # where it fits
     note: str | None = None
+    refused: bool = False  # known not to run here, whatever fits
 
     @cached_property
     def fits(self) -> Fits:
-        if not self.way.fits:
+        if self.refused or not self.way.fits:
             return "no"
         return "tight" if any(map(_tight, repeat(self.way), self.way.seats, self.way.rooms)) else "yes"
 
@@ -71,11 +72,11 @@ class Judge:
         """Where a format lies best, and how fast it runs there."""
         engines = self.host.engines_of(stored)
         if engines is None:
-            return self._unrun(stored, self.host.why_no_engine(stored))
+            return self._unrun(stored, self.host.why_no_engine(stored), refused=self.host.refuses(stored))
         spreader = self._spreader(stored, engines)
         ways = list(spreader.ways(self.context))
         if not ways:
-            return self._unrun(stored, self._no_way(engines))
+            return self._unrun(stored, self._no_way(engines), refused=True)
         speeds, longest = Speeds(stored, engines, self._runners), spreader.longest
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
@@ -121,7 +122,9 @@ class Judge:
             fits=judged.fits,
             headroom_bytes=way.headroom_bytes,
             max_context=longest,
-            why=why(judged.fits, way.headroom_bytes, longest, stored.weights_bytes, place),
+            why=judged.note
+            if judged.refused and judged.note
+            else why(judged.fits, way.headroom_bytes, longest, stored.weights_bytes, place),
             needs_native_training=needs_native_training(self.model, stored),
             decode_tokens_per_s=decode.tokens_per_s if decode else None,
             decode_bound=decode.bound if decode else None,
@@ -161,15 +164,17 @@ class Judge:
             yield _OWN
         yield from self._too_large_to_make(steps)
 
-    def _unrun(self, stored: Stored, note: str) -> Judged:
-        """A format that no engine runs here: its bytes, all in the main memory."""
+    def _unrun(self, stored: Stored, note: str, *, refused: bool) -> Judged:
+        """A format that no engine is known to run here: its bytes, all in the main memory."""
         pool, need = self.host.budget.main, self._need(stored).total_bytes
         way = Way((seat_of(pool),), (need,), gpu=pool.kind != "ram")
 
         def longest() -> int:
+            if refused:
+                return 0
             return max_context(self.model, stored.weights_bytes, self.request, pool.usable_bytes)
 
-        return Judged(stored, way, longest, note=note)
+        return Judged(stored, way, longest, note=note, refused=refused)
 
     def _conversions(self, stored: Stored, engines: Engines | None) -> tuple[Conversion, ...]:
         """What making the format takes; a file is made already."""

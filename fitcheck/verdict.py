@@ -64,15 +64,26 @@ def verdict(model: Model, budget: Budget, plans: Sequence[FormatPlan], best: For
     if not trained:
         return f"{model.name} was not trained ternary, and the formats asked for need that."
     fitting = [p for p in trained if p.fits != "no"]
+    if run := [p for p in fitting if p.placement]:
+        return f"{model.name} fits in {_memory(budget)} as {run[0].format}, at a speed nobody measured."
     if fitting:
-        return f"{model.name} fits in {_memory(budget)} as {fitting[0].format}, at a speed nobody measured."
+        return _nobody_runs(fitting[0], f"{model.name} would fit in {_memory(budget)} as")
     ternary = [p for p in plans if p.needs_native_training]
-    smallest = min(trained, key=_total)
+    runnable = [p for p in trained if p.placement]
+    smallest = min(runnable or trained, key=_total)
+    if not runnable and smallest.why in smallest.notes:  # no size of memory would do
+        return _nobody_runs(smallest, f"{model.name} can't run here as")
     return (
         _too_large(model, budget, smallest)
         + _ternary_too(min(ternary, key=_total, default=None))
         + _from_disk(smallest)
     )
+
+
+def _nobody_runs(row: FormatPlan, start: str) -> str:
+    """Where what is asked for has no engine, known or measured: the row's notes say why."""
+    known = ": " if row.fits == "no" else ", but no engine that runs it here is known: "
+    return f"{start} {row.format}{known}{'; '.join(row.notes)}."
 
 
 def _take(model: Model, budget: Budget, best: FormatPlan) -> str:

@@ -57,7 +57,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         from fitcheck.render.table import print_plan  # noqa: PLC0415
 
         print_plan(answer, sys.stdout)
-    return 0 if any(row.fits != "no" for row in answer.plans) else 1
+    return 0 if any(row.fits != "no" and row.placement for row in answer.plans) else 1
 
 
 def answer_for(model: str, **options: Any) -> Plan:

@@ -1,6 +1,6 @@
 """Figures as a cell of a table or a part of a line says them."""
 
-from fitcheck.schema.plan import MachineSummary, TokenRate
+from fitcheck.schema.plan import FormatPlan, MachineSummary, TokenRate
 from fitcheck.units import gb_per_s, gib, rate, tokens
 
 UNKNOWN = "–"
@@ -14,6 +14,15 @@ def billions(count: int) -> str:
 def speed_text(speed: TokenRate | None) -> str:
     """Expected, then the interval."""
     return f"{rate(speed.expected)} ({rate(speed.low)}-{rate(speed.high)})" if speed else UNKNOWN
+
+
+def fits_text(row: FormatPlan) -> str:
+    """``yes?``: the bytes fit, and no engine is known that runs them here."""
+    return f"{row.fits}?" if only_bytes_fit(row) else row.fits
+
+
+def only_bytes_fit(row: FormatPlan) -> bool:
+    return row.fits != "no" and row.placement is None
 
 
 def longest(context: int) -> str:

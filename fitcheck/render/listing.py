@@ -42,18 +42,21 @@ def print_local(rows: Sequence[Row], file: TextIO) -> None:
         return
     table = _table("name", "kept by", "format", "total", "fits", "longest", "tokens/s")
     for row in rows:
-        table.add_row(row["name"], row["store"], *_plan_cells(row["plan"], row["error"]))
+        table.add_row(row["name"], row["store"], *_plan_cells(row["plan"]))
     _print(table, file)
+    for row in rows:
+        if row["error"]:
+            file.write(f"{row['name']} ({row['store']}) can't be judged: {row['error']}\n")
 
 
-def _plan_cells(plan: Row | None, error: str | None) -> tuple[str, ...]:
+def _plan_cells(plan: Row | None) -> tuple[str, ...]:
     if plan is None:
-        return (error or UNKNOWN,)
+        return (UNKNOWN,) * 5
     speed = plan["decode_tokens_per_s"]
     return (
         plan["format"],
         gib(plan["total_bytes"]),
-        plan["fits"],
+        plan["fits"] if plan["fits"] == "no" or plan["placement"] else f"{plan['fits']}?",
         longest(plan["max_context"]),
         rate(speed["expected"]) if speed else UNKNOWN,
     )

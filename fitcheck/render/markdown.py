@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fitcheck.render.cells import UNKNOWN, longest
+from fitcheck.render.cells import UNKNOWN, fits_text, longest
 from fitcheck.schema.plan import FormatPlan, Plan, TokenRate
 from fitcheck.units import GIB, gb_per_s, gib, rate, tokens
 
@@ -51,7 +51,7 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(row: FormatPlan, best: bool) -> list[str]:
     return [
         f"**{row.format}**" if best else row.format,
-        row.fits,
+        fits_text(row),
         f"{row.total_bytes / GIB:.1f}",
         f"{row.bits_per_weight:.2f}",
         longest(row.max_context),

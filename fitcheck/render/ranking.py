@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitcheck.render.cells import UNKNOWN, billions, longest, memory_line, speed_text
+from fitcheck.render.cells import UNKNOWN, billions, fits_text, longest, memory_line, speed_text
 from fitcheck.render.plain import FITS_COLOUR, plain_table
 from fitcheck.schema.ranking import RankedModel, Ranking
 from fitcheck.units import GIB, rate, tokens
@@ -57,7 +57,7 @@ def _cells(one: RankedModel) -> list[str | Text]:
         row.format,
         f"{row.bits_per_weight:.2f}",
         f"{row.total_bytes / GIB:.1f}",
-        Text(row.fits, style=FITS_COLOUR[row.fits]),
+        Text(fits_text(row), style=FITS_COLOUR[row.fits]),
         longest(row.max_context),
         speed_text(row.decode_tokens_per_s),
         row.decode_bound or UNKNOWN,

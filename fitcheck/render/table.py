@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fitcheck.render.cells import fits_text, only_bytes_fit
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
 from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
@@ -97,11 +98,26 @@ def _cells(row: FormatPlan, placed: bool) -> list[str | Text]:
         f"{row.format}{' *' if row.needs_native_training else ''}",
         *([_layers(row.placement)] if placed else _file(row)),
         f"{row.total_bytes / GIB:.1f}",
-        Text(row.fits, style=_COLOUR[row.fits]),
+        Text(fits_text(row), style="dim" if only_bytes_fit(row) else _COLOUR[row.fits]),
         tokens(row.max_context) if row.max_context else _UNKNOWN,
         _speed(row.decode_tokens_per_s),
         row.decode_bound or _UNKNOWN,
     ]
+
+
+def _unrun(plan: Plan) -> list[str]:
+    """Rows that nobody is known to run here, and those that can't though there is room, by reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in plan.plans:
+        if row.placement is None and row.headroom_bytes >= 0:
+            sign = "no" if row.fits == "no" else "yes?"
+            reasons.setdefault((sign, "; ".join(row.notes)), []).append(row.format)
+    return [f"{sign}: {_range(names)}: {why}" for (sign, why), names in sorted(reasons.items())]
+
+
+def _range(names: list[str]) -> str:
+    """``EXL2-2.0bpw to EXL2-8.0bpw``: rows of one reason stand together."""
+    return ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
 
 
 def _file(row: FormatPlan) -> list[str]:
@@ -121,6 +137,7 @@ def _footnotes(plan: Plan) -> list[str]:
         notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")
     if any(row.decode_bound == "disk" for row in plan.plans):
         notes.append(f"bound by disk: weights that don't fit are read again for each token{_disk(plan)}")
+    notes += _unrun(plan)
     if any(row.placement and row.placement.cpu_moe_layers for row in plan.plans):
         notes.append("e12: the experts of 12 layers stay in RAM")
     if (best := _best(plan)) is not None:

@@ -229,6 +229,7 @@ class Engine:
     families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
     lane_costs: tuple[LaneCost, ...] = ()  # types that keep a GPU's arithmetic busy
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
+    gpu_only: bool = False  # it has no code for CPUs; False says nothing of what isn't measured
     fitted: tuple[str, ...] = ()  # the figures that published runs decide: fields, or "rates/<isa>/<type>"
     residuals: tuple[Residual, ...] = ()
     flash_attention_default: bool = True

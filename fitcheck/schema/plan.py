@@ -123,7 +123,7 @@ class FormatPlan:
     runtime_bytes: int  # the engine's own code, buffers and tables
     total_bytes: int  # what must stay resident for full speed, on all devices
     fits: Fits
-    headroom_bytes: int  # of the fullest device: usable less needed; negative where it doesn't fit
+    headroom_bytes: int  # of the fullest device: usable less needed; negative where there is no room
     max_context: int  # 0 where not even the weights fit
     why: str
     needs_native_training: bool

@@ -43,11 +43,13 @@ _FOREIGN = (
     (b"GGUF", "a GGUF file", "give it with the ending .gguf"),
 )
 _SAFETENSORS = (b"", "a safetensors file", "give it with the ending .safetensors")
+JSON_TEXT = "JSON text"
 _TEXTS = (
     *((start, "a web page", _LOGIN) for start in (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")),
-    *((start, "JSON text", _CONFIG) for start in (b"{", b"[")),
+    *((start, JSON_TEXT, _CONFIG) for start in (b"{", b"[")),
 )
-_RIDDLE = (b"", "something else", "give a .gguf file, a .safetensors file or a directory with config.json")
+UNKNOWN = "something else"
+_RIDDLE = (b"", UNKNOWN, "give a .gguf file, a .safetensors file or a directory with config.json")
 _LFS = b"version https://git-lfs"
 
 
@@ -70,6 +72,14 @@ def exists(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def is_directory(path: Path) -> bool:
+    """Whether it is one that can be looked up."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 class MemorySource:
@@ -177,12 +187,12 @@ def shown(text: str, limit: int = 80) -> str:
 
 def foreign(source: ByteSource, wanted: str) -> BadInput:
     """Why a file that lacks the magic of ``wanted`` isn't one, as exactly as its first bytes tell."""
-    head = source.read(0, 512)
-    what, remedy = _recognise(head)
+    what, remedy = recognise(source.read(0, 512))
     return BadInput(f"{source.name} is not {wanted} but {what}", remedy)
 
 
-def _recognise(head: bytes) -> tuple[str, str]:
+def recognise(head: bytes) -> tuple[str, str]:
+    """What a file that begins so is, and what to do about it."""
     if head.startswith(_LFS):
         return f"a Git LFS pointer{_lfs_size(head)}", "fetch the model itself: git lfs pull"
     if not any(head):

@@ -59,6 +59,7 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
             for row in part.get("lane_costs", ())
         ),
         vendors=tuple(part.get("vendors", ())),
+        gpu_only=profile.get("gpu_only", False),
         fitted=tuple(part.get("fitted", ())),
         residuals=tuple(
             Residual(row["basis"], row["low"], row["high"], row["runs"], row["source"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fitcheck.errors import BadInput
+from fitcheck.sources.binary_file import JSON_TEXT, UNKNOWN, recognise
 
 _LARGEST_FILE = 4 << 20  # bytes; a config is a few thousand, this is no model
 MOST = 1 << 24  # no dimension, vocabulary or count of a real model comes near
@@ -135,7 +136,10 @@ def fields_of(data: bytes, where: str) -> Fields:
     try:
         value = parse_json(data, lenient=True)
     except NotJson as error:
-        raise BadInput(f"{where} is no JSON: {error}", "give a Hugging Face config.json") from None
+        what, remedy = recognise(data[:512])
+        if what in (UNKNOWN, JSON_TEXT):
+            raise BadInput(f"{where} is no JSON: {error}", "give a Hugging Face config.json") from None
+        raise BadInput(f"{where} is no JSON but {what}", remedy) from None
     if not isinstance(value, dict):
         raise BadInput(f"{where} holds no JSON object", "give a Hugging Face config.json")
     return Fields(value, where)
@@ -151,7 +155,8 @@ def _bytes(text: str) -> bytes:
 def _file_bytes(path: Path) -> bytes:
     try:
         path = path.expanduser()
-        path = path / "config.json" if path.is_dir() else path
+        if path.is_dir():
+            path = _inside(path)
         if not path.is_file():  # a FIFO would keep us waiting for ever
             raise BadInput(f"{path} is no file", "give a config.json, or a directory that holds one")
         with path.open("rb") as file:
@@ -159,6 +164,16 @@ def _file_bytes(path: Path) -> bytes:
     except OSError as error:
         said = f"{path} can't be read: {error.strerror}"
         raise BadInput(said, "check the path and its permissions") from error
+
+
+def _inside(folder: Path) -> Path:
+    """A directory's config.json. Raises BadInput where it has none."""
+    if not (path := folder / "config.json").exists():
+        raise BadInput(
+            f"{folder} holds no config.json, and no GGUF or safetensors file",
+            "give a model's file, or the directory that holds it",
+        )
+    return path
 
 
 def _short(value: object) -> str:

@@ -99,10 +99,18 @@ def _name(path: Path) -> str:
 
 def _gguf_files(root: Path) -> list[Path]:
     """GGUF files below a folder: models, not projectors, and of split ones the first part."""
-    files = [path for path in _walk(root) if path.suffix.lower() == ".gguf"]
-    return [
-        path for path in files if not path.name.startswith("mmproj") and not _LATER_PART.search(path.name)
-    ]
+    return [path for path in _walk(root) if _is_model(path)]
+
+
+def models_in(folder: Path) -> list[Path]:
+    """GGUF models that lie in a folder itself; of a split one the first part."""
+    names = sorted(path for path, is_folder in _entries(folder) if not is_folder)
+    return [path for path in names if _is_model(path)]
+
+
+def _is_model(path: Path) -> bool:
+    ending, name = path.suffix.lower(), path.name
+    return ending == ".gguf" and not name.startswith("mmproj") and not _LATER_PART.search(name)
 
 
 def _walk(root: Path) -> list[Path]:

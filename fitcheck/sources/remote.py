@@ -122,7 +122,7 @@ class Session:
         """Bytes from ``offset``, ``count`` or as many as there are, and the whole file's size."""
         import urllib3  # noqa: PLC0415
 
-        host = shown(urlsplit(url).netloc.rsplit("@", 1)[-1])
+        host = shown(urlsplit(url).netloc.rsplit("@", 1)[-1]) or f"'{shown(url)}'"
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise Unreachable(

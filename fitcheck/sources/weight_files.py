@@ -8,11 +8,12 @@ from pathlib import Path
 from fitcheck.errors import BadInput
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights
-from fitcheck.sources.binary_file import LocalFile
+from fitcheck.sources.binary_file import LocalFile, exists, is_directory, shown
 from fitcheck.sources.gguf_file import GgufFile, read_gguf
 from fitcheck.sources.gguf_header import MAGIC
 from fitcheck.sources.gguf_model import model_of
 from fitcheck.sources.gguf_weights import file_weights
+from fitcheck.sources.local_stores import models_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,17 @@ def load_gguf(text: str) -> WeightFile:
     """A GGUF file on this machine. Raises BadInput."""
     path = _path(text)
     return _of(read_gguf(path), str(path))
+
+
+def load_folder(text: str) -> WeightFile:
+    """The one GGUF model that lies in a directory. Raises BadInput where there are more."""
+    first, *others = models_in(_path(text))
+    if others:
+        raise BadInput(
+            f"{text} holds {len(others) + 1} GGUF models",
+            f"name one of them, for example {shown(str(first))}",
+        )
+    return load_gguf(str(first))
 
 
 def load_remote(text: str) -> WeightFile:
@@ -64,6 +76,14 @@ def is_gguf(text: str) -> bool:
     return text.lower().endswith(".gguf") or (_is_path(text) and _begins(_path(text), MAGIC))
 
 
+def is_folder(text: str) -> bool:
+    """A path to a directory of GGUF models, with no config.json that says what it is."""
+    path = _path(text)
+    if not _is_path(text) or not is_directory(path) or exists(path / "config.json"):
+        return False
+    return bool(models_in(path))
+
+
 def is_checkpoint(text: str) -> bool:
     """A safetensors file, an index, or a path to a directory that holds them."""
     from fitcheck.sources.safetensors_file import is_checkpoint as is_one  # noqa: PLC0415
@@ -95,5 +115,6 @@ LOADERS: tuple[tuple[Callable[[str], bool], Callable[[str], WeightFile]], ...] =
     (is_remote, load_remote),
     (is_gguf, load_gguf),
     (is_checkpoint, load_checkpoint),
+    (is_folder, load_folder),
 )
 """Ways to read a real file, in the order to try them. A bare config.json is none of them."""

@@ -20,7 +20,7 @@ from fitcheck.schema.plan import Plan
 from fitcheck.schema.ranking import RankedModel
 from fitcheck.sources.matching import matches, said_of
 from fitcheck.tui.base_screen import REPAINT_S, BaseScreen, is_open
-from fitcheck.tui.format_table import FITS
+from fitcheck.tui.format_table import fits_cell
 from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, headed
 from fitcheck.tui.world import Finder, Question
@@ -196,7 +196,7 @@ def _row(one: RankedModel) -> Row:
         Cell(billions(model.active_parameters) if moe else ""),
         Cell(row.format),
         Cell(f"{row.bits_per_weight:.2f}"),
-        FITS[row.fits],
+        fits_cell(row),
         Cell(f"{row.total_bytes / GIB:.1f}"),
         Cell(longest(row.max_context)),
         Cell(speed_text(row.decode_tokens_per_s)),

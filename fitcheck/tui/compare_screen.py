@@ -13,7 +13,7 @@ from fitcheck.errors import FitcheckError
 from fitcheck.render.cells import UNKNOWN, longest, speed_text
 from fitcheck.schema.plan import FormatPlan, MachineSummary, Plan
 from fitcheck.tui.base_screen import BaseScreen, is_open
-from fitcheck.tui.format_table import FITS
+from fitcheck.tui.format_table import fits_cell
 from fitcheck.tui.latest import Latest
 from fitcheck.tui.machine_picker import MachinePicker
 from fitcheck.tui.memory_parts import cards_text
@@ -160,7 +160,7 @@ def _row(left: FormatPlan, right: FormatPlan, best: bool) -> Row:
 
 
 def _side(row: FormatPlan) -> tuple[Cell, Cell, Cell]:
-    return FITS[row.fits], Cell(longest(row.max_context)), Cell(speed_text(row.decode_tokens_per_s))
+    return fits_cell(row), Cell(longest(row.max_context)), Cell(speed_text(row.decode_tokens_per_s))
 
 
 def _ratio(left: FormatPlan, right: FormatPlan) -> str:

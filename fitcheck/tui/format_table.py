@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fitcheck.render.cells import UNKNOWN, longest, speed_text
+from fitcheck.render.cells import UNKNOWN, longest, only_bytes_fit, speed_text
 from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable, Tone, headed
 from fitcheck.units import GIB
@@ -14,6 +14,12 @@ FITS: dict[Fits, Cell] = {
     "no": Cell("✗ no", "no"),
 }
 NATIVE_SIGN, BEST_SIGN = "*", "★"
+
+
+def fits_cell(row: FormatPlan) -> Cell:
+    """What is only known to have room gets no tick."""
+    return Cell(f"? {row.fits}", "dim") if only_bytes_fit(row) else FITS[row.fits]
+
 
 COLUMNS = (
     Column("format", "format", 12, right=False, most=16),
@@ -92,7 +98,7 @@ def _name(row: FormatPlan, best: bool) -> Cell:
 
 _CELLS: dict[str, Callable[[FormatPlan, bool], Cell]] = {
     "format": _name,
-    "fits": lambda row, _: FITS[row.fits],
+    "fits": lambda row, _: fits_cell(row),
     "gib": lambda row, _: Cell(f"{row.total_bytes / GIB:.1f}"),
     "bits": lambda row, _: Cell(f"{row.bits_per_weight:.2f}"),
     "longest": lambda row, _: Cell(longest(row.max_context)),

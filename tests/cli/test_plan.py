@@ -83,10 +83,31 @@ def test_every_row_adds_up() -> None:
         parts = r["weights_bytes"] + r["kv_bytes"] + r["compute_bytes"] + r["runtime_bytes"]
         assert r["total_bytes"] == parts, r["format"]
         assert r["headroom_bytes"] == plan["machine"]["usable_bytes"] - parts
-        assert (r["fits"] == "no") == (r["headroom_bytes"] < 0)
+        refused = r["placement"] is None and r["why"] in r["notes"]
+        assert (r["fits"] == "no") == (r["headroom_bytes"] < 0 or refused)
         if speed := r["decode_tokens_per_s"]:
             assert 0 < speed["low"] <= speed["expected"] <= speed["high"] <= speed["limit"]
             assert r["speed_basis"] in ("measured", "profile", "spec", "assumed")
+
+
+def test_what_no_engine_runs_here_is_no_yes() -> None:
+    """A Raspberry Pi has no GPU for ExLlamaV2; whether vLLM runs on its CPU nobody measured."""
+    code, plan = answer("8b", "--machine", "raspberry-pi-5")
+    exl2, tl2, awq = (row(plan, name) for name in ("EXL2-4.0bpw", "TL2", "AWQ-4bit-g128"))
+    assert (code, exl2["fits"], exl2["why"], exl2["max_context"]) == (0, "no", "exllamav2 needs a GPU", 0)
+    assert (tl2["fits"], tl2["why"]) == ("no", "TL2 has kernels for x86_64 only")
+    assert (awq["fits"], awq["placement"]) == ("yes", None)
+    for name, told in (
+        ("EXL2-4.0bpw", "can't run here as EXL2-4.0bpw: exllamav2 needs a GPU"),
+        ("AWQ-4bit-g128", "but no engine that runs it here is known: no measured speed of vllm on a CPU"),
+    ):
+        code, plan = answer("8b", "--machine", "raspberry-pi-5", "--format", name)
+        assert code == 1 and plan["best"] is None and told in plan["verdict"]
+
+
+def test_a_card_makes_its_formats_run() -> None:
+    code, plan = answer("8b", "--ram", "32G", "--gpu", "rtx-3090", "--format", "EXL2-4.0bpw")
+    assert (code, row(plan, "EXL2-4.0bpw")["fits"]) == (0, "yes")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def _paper_row(model: Model, machine: Machine, request: Request, usable: int, na
         f"{spare / GIB:.1f} GiB to spare" if spare >= 0 else f"{-spare / GIB:.1f} GiB short",
         name in TERNARY, speed if spare >= 0 else None, "memory" if spare >= 0 else None, "measured", curve,
         quality_note="only for models trained ternary" if name in TERNARY else None,
+        placement=Placement(0, 33, 0, (DeviceUse(RAM, "ram", total + spare, total),), ()),
     )  # fmt: skip
 
 

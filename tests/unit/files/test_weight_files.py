@@ -28,6 +28,27 @@ def test_a_blob_of_ollama_has_no_ending(tmp_path, tiny):
     assert load(str(path)).model.name == "Tiny"
 
 
+def test_a_folder_with_one_model(tmp_path, tiny):
+    """As LM Studio keeps them: a projector and later parts are no models of their own."""
+    for name in ("tiny.gguf", "mmproj-tiny.gguf", "notes.txt"):
+        (tmp_path / name).write_bytes(tiny)
+    assert load(str(tmp_path)).model.name == "Tiny"
+
+
+def test_a_folder_with_more_models(tmp_path, tiny):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(tiny)
+    with pytest.raises(BadInput, match="holds 2 GGUF models") as caught:
+        load(str(tmp_path))
+    assert "a.gguf" in caught.value.remedy
+
+
+def test_a_folder_with_a_config_is_left_to_it(tmp_path, tiny):
+    (tmp_path / "tiny.gguf").write_bytes(tiny)
+    (tmp_path / "config.json").write_text("{}")
+    assert load(str(tmp_path)) is None
+
+
 def test_in_the_home_directory(tmp_path, tiny, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "tiny.gguf").write_bytes(tiny)
@@ -40,7 +61,18 @@ def test_files_that_are_not_there(text):
         load(text)
 
 
-NAMES = ["70b", "qwen3:8b", "meta-llama/Llama-3.1-8B", "tiny", "-", "config.json", "\0", "x" * 5000, "a/\0"]
+NAMES = [
+    "70b",
+    "qwen3:8b",
+    "meta-llama/Llama-3.1-8B",
+    "tiny",
+    "-",
+    "config.json",
+    "\0",
+    "x" * 5000,
+    "a/\0",
+    "a/" + "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("text", NAMES, ids=range(len(NAMES)))

@@ -514,15 +514,16 @@ def test_no_number_makes_a_reader_run_away(name: str) -> None:
     ("content", "message"),
     [
         (b"", "is no JSON"),
-        (b"\x1f\x8b\x08\x00gzip", "is no JSON"),
-        (b"<!DOCTYPE html><html></html>", "is no JSON"),
+        (b"\x1f\x8b\x08\x00gzip", "is no JSON but a gzip archive"),
+        (b"<!DOCTYPE html><html></html>", "is no JSON but a web page"),
+        (b"\x80\x02}q\x00", "is no JSON but a pickled PyTorch checkpoint"),
         (b"\xff\xfe\x00", "is no JSON"),
         (b"[1, 2]", "holds no JSON object"),
         (b"[" * 100_000, "is no JSON"),
         (b'{"hidden_size": ' + b"9" * 10_000 + b"}", "is no JSON"),
         (b" " * (5 << 20), "too large"),
     ],
-    ids=["empty", "gzip", "html", "not utf-8", "list", "nested deeply", "endless number", "5 MiB"],
+    ids=["empty", "gzip", "html", "pickle", "not utf-8", "list", "nested deeply", "endless number", "5 MiB"],
 )
 def test_files_that_are_no_config(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
@@ -541,7 +542,7 @@ def test_what_publishers_write_is_taken() -> None:
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is no file"):
+    with pytest.raises(BadInput, match="holds no config"):
         load_config(str(tmp_path))
     with pytest.raises(BadInput, match="is no file"):
         load_config(str(tmp_path / "none.json"))
