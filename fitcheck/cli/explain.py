@@ -22,6 +22,7 @@ from fitcheck.cli.options import (
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.machine import Machine
+from fitcheck.schema.plan import FormatPlan
 from fitcheck.schema.request import Request
 from fitcheck.sources.resolve import Resolution, resolve
 
@@ -69,30 +70,34 @@ def command(model: str, format_name: str | None, as_json: bool, **options: Any) 
 def _explained(
     found: Resolution, request: Request, machine: Machine, engines: Sequence[Engine]
 ) -> Explanation:
+    """The derivation, with the buffers of the engine that the plan takes and what lies on which device."""
     from fitcheck.footprint.explain import buffers_of, explain, explain_file  # noqa: PLC0415
-    from fitcheck.footprint.mixes import find_format  # noqa: PLC0415
-    from fitcheck.footprint.stored import stored_in  # noqa: PLC0415
     from fitcheck.planner import context_for  # noqa: PLC0415
 
-    model, file, context = found.model, found.file, context_for(found.model, request)
-    if file is not None:
-        answer = explain_file(model, file, request, context, buffers_of(engines, stored_in(file).engines[0]))
+    name = found.format or _DEFAULT
+    row = _planned(found, name, machine, request, engines)
+    model, context = found.model, context_for(found.model, request)
+    buffers = buffers_of(engines, row.engine) if row and row.placement else ()
+    if found.file is not None:
+        answer = explain_file(model, found.file, request, context, buffers)
     else:
-        form = find_format(found.format or _DEFAULT)
-        answer = explain(model, form.name, request, context, buffers_of(engines, form.engines[0]))
-    return _on_devices(answer, found, request, machine, engines)
+        answer = explain(model, name, request, context, buffers)
+    return _on_devices(answer, row) if row else answer
 
 
-def _on_devices(
-    answer: Explanation, found: Resolution, request: Request, machine: Machine, engines: Sequence[Engine]
-) -> Explanation:
-    """With what lies on which device, by the plan for the machine."""
+def _planned(
+    found: Resolution, name: str, machine: Machine, request: Request, engines: Sequence[Engine]
+) -> FormatPlan | None:
+    """The plan's row; None where nothing is known of the machine's memory."""
     from fitcheck.planner import plan  # noqa: PLC0415
 
     if machine.ram_bytes is None and not machine.gpus:
-        return answer
-    asked = replace(request, formats=(answer.format,))
-    (row,) = plan(found.model, machine, asked, engines, file=found.file).plans
+        return None
+    asked = replace(request, formats=(name,))
+    return plan(found.model, machine, asked, engines, file=found.file).plans[0]
+
+
+def _on_devices(answer: Explanation, row: FormatPlan) -> Explanation:
     return replace(
         answer,
         memory=row.memory,

@@ -111,7 +111,8 @@ def _by_part(group: WeightGroup) -> tuple[int, int]:
 
 def _group_line(group: WeightGroup) -> ExplanationLine:
     """Packed codes with scales in tensors of their own are no type of GGUF: their bits are what they take."""
-    if (kind := TYPES.get(group.type)) is not None:
+    kind = TYPES.get(group.type)
+    if kind is not None and kind.formula is None:
         cost = f"weights × {_cost(kind)}"
     else:
         cost = f"weights, {8 * group.bytes / group.weights:.2f} bits each" if group.weights else "weights"

@@ -1,6 +1,6 @@
 """Weights as they are stored: in a format worked out from the shape, or in a file that was read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def stored_as(model: Model, format_name: str) -> Stored:
 
 def stored_in(weights: FileWeights) -> Stored:
     """A real file, by its own tensor table."""
-    form = FORMATS.get(weights.name, _UNKNOWN)
+    form = FORMATS.get(weights.name) or _packing(weights.name)
     chosen = [group for group in weights.groups if group.part == "experts" and group.bytes_read < group.bytes]
     return Stored(
         weights.name,
@@ -72,8 +72,27 @@ def stored_in(weights: FileWeights) -> Stored:
     )
 
 
+# Packings that only checkpoints have, by how their names begin. vLLM: "Supported hardware for quantization
+# kernels" and "BitsAndBytes" in its documentation; transformers: "Quantization" in its own.
+_PACKINGS: Mapping[str, tuple[str, ...]] = {
+    "GPTQ": ("vllm", "exllamav2"),
+    "AWQ": ("vllm",),
+    "EXL2": ("exllamav2",),
+    "EXL3": ("exllamav3",),
+    "INT": ("vllm", "transformers"),
+    "FP": ("vllm", "transformers"),
+    "NF4": ("transformers", "vllm"),
+    "BitNet": ("transformers",),
+    "MLX": ("mlx",),
+}
 # A mix that no rule makes, such as one with types chosen tensor by tensor.
 _UNKNOWN = Format("", "", "")
+
+
+def _packing(name: str) -> Format:
+    """Who runs a checkpoint's packing; of all else, llama.cpp."""
+    found = next((engines for start, engines in _PACKINGS.items() if name.startswith(start)), None)
+    return Format("", "", "", engines=found) if found else _UNKNOWN
 
 
 def _read(groups: Iterable[WeightGroup]) -> tuple[ReadGroup, ...]:

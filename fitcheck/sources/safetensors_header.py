@@ -29,6 +29,8 @@ _BITS = {
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
     "F4": 4,
 }
+DTYPES = frozenset(_BITS)
+"""What a tensor can be made of; packings of quantized checkpoints have names of their own."""
 
 
 @dataclass(frozen=True, slots=True)

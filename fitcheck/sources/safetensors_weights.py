@@ -7,7 +7,7 @@ from fitcheck.schema.model import Experts, Model
 from fitcheck.schema.weights import FileWeights, Part
 from fitcheck.sources.packed_weights import count_weights
 from fitcheck.sources.safetensors_file import Checkpoint
-from fitcheck.sources.safetensors_header import StoredTensor
+from fitcheck.sources.safetensors_header import DTYPES, StoredTensor
 from fitcheck.sources.weight_groups import ALL, NOTHING, Counted, Share, grouped
 
 # Names as transformers has them, most telling first.
@@ -39,13 +39,18 @@ def checkpoint_weights(checkpoint: Checkpoint, model: Model | None = None) -> Fi
     whether the output is the embedding table; without it every expert counts as read.
     """
     groups = grouped(_counted(checkpoint, _active_share(model)))
-    largest = max(groups, key=lambda group: group.bytes, default=None)
+    packed = [group for group in groups if group.type not in DTYPES and group.weights]
+    largest = max(packed or groups, key=lambda group: group.bytes, default=None)
     return FileWeights(
         name=largest.type if largest else "none",
         groups=groups,
         tensor_bytes=sum(group.bytes for group in groups),
         file_bytes=checkpoint.file_bytes,
+        notes=() if packed else (_TO_CONVERT,),
     )
+
+
+_TO_CONVERT = "llama.cpp runs a checkpoint once convert_hf_to_gguf.py has made a GGUF file of it"
 
 
 def _counted(checkpoint: Checkpoint, active: Share) -> Iterator[Counted]:

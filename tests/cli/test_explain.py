@@ -34,16 +34,18 @@ def test_both_ask_for_the_engines_as_calibrated(room: object, monkeypatch: pytes
     assert asked == ["apple-m2-max"]
 
 
-@pytest.mark.parametrize("form", ["Q4_K_M", "MLX-4bit", "MLX-4bit-g32", "MLX-mixed-4-6"])
-def test_the_lines_add_up_to_what_a_plan_says(form: str) -> None:
-    run = CliRunner()
-    lines = json.loads(
-        run.invoke(explain.command, ["8b", "--format", form, "--machine", "m2-max", "--json"]).output
-    )
-    told = json.loads(
-        run.invoke(plan.command, ["8b", "--format", form, "--machine", "m2-max", "--json"]).output
-    )
+FORMATS = ("Q4_K_M", "MLX-4bit", "MLX-4bit-g32", "MLX-mixed-4-6", "GPTQ-4bit-g128", "EXL2-4.0bpw")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("machine", ["m2-max", "raspberry-pi-5"])
+def test_the_lines_add_up_to_what_a_plan_says(form: str, machine: str) -> None:
+    """Also where no engine runs the format."""
+    run, asked = CliRunner(), ["8b", "--format", form, "--machine", machine, "--json"]
+    lines = json.loads(run.invoke(explain.command, asked).output)
+    told = json.loads(run.invoke(plan.command, asked).output)
     assert lines["total_bytes"] == told["plans"][0]["total_bytes"]
+    assert sum(line["bytes"] for line in lines["lines"]) == lines["total_bytes"]
     assert lines["memory"] == told["plans"][0]["memory"]
 
 

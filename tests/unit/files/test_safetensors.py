@@ -202,6 +202,25 @@ def test_a_packed_matrix_has_all_its_weights(type_, tmp_path):
     assert sum(group.bytes for group in groups.values()) == data_bytes(made)
 
 
+FIRST = {"GPTQ-4bit": "vllm", "EXL2": "exllamav2", "NF4": "transformers", "MLX-4bit": "mlx", "FP8": "vllm"}
+
+
+@pytest.mark.parametrize("type_", PACKED)
+def test_a_packing_is_run_by_those_who_read_it(type_, tmp_path):
+    """Beside a large table in 16 bits too: what is packed names the checkpoint, and llama.cpp reads none."""
+    tensors = PACKED[type_] | {"model.embed_tokens.weight": ("BF16", (4096, 64))}
+    stored = stored_in(checkpoint_weights(read_checkpoint(write(tmp_path / "model.safetensors", tensors))))
+    assert stored.format == type_
+    assert "llama.cpp" not in stored.engines
+    assert stored.engines[0] == FIRST.get(type_, stored.engines[0])
+
+
+def test_a_plain_checkpoint_must_be_converted(tmp_path):
+    tensors = llama(layers=1, hidden=64, ffn=128, vocab=256, kv=64)
+    weights = checkpoint_weights(read_checkpoint(write(tmp_path / "model.safetensors", tensors)))
+    assert weights.name == "BF16" and "convert_hf_to_gguf.py" in weights.notes[0]
+
+
 def test_experts_of_gpt_oss_and_what_a_token_reads_of_them(tmp_path):
     prefix = "model.layers.0.mlp.experts"
     made = {
