@@ -63,8 +63,7 @@ def model_from_config(outer: Fields, name: str) -> Model:
     fields = next((inner for name in _LANGUAGE if (inner := outer.inner(name)).table), outer)
     kind = fields.text("model_type") or outer.text("model_type")
     if (family := FAMILIES.get(kind)) is None:
-        known = ", ".join(sorted(FAMILIES))
-        raise BadInput(f"{outer.where}: model_type {kind[:40]!r} is not known", f"known are: {known}")
+        raise _unknown(outer, kind)
     fields = family.fields(fields)
     found: dict[str, Any] = {
         "name": name,
@@ -78,6 +77,18 @@ def model_from_config(outer: Fields, name: str) -> Model:
         "rope_freqs": rotated_in_tables(fields),
     }
     return Model(**found | family.more(fields))
+
+
+def _unknown(outer: Fields, kind: str) -> BadInput:
+    """A kind of model that no family reads; a GGUF file of it needs no config."""
+    if not kind:
+        return outer.wrong("has no model_type, so it is no config of a language model")
+    import difflib  # noqa: PLC0415  (3 ms that nothing else needs)
+
+    near = difflib.get_close_matches(kind, FAMILIES, 3)
+    known = f" ({len(FAMILIES)} others are{', such as ' + ', '.join(near) if near else ''})"
+    remedy = "give a GGUF file of the model, which is read by its own tensors"
+    return BadInput(f"{outer.where}: model_type {kind[:40]!r} is not known{known}", remedy)
 
 
 def _name(text: str, fields: Fields) -> str:
