@@ -12,14 +12,14 @@ from fitcheck.choice import fitting, most_faithful
 from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
-from fitcheck.footprint.mixes import formats_on
-from fitcheck.footprint.stored import Stored, stored_as
+from fitcheck.footprint.stored import Stored, stored_as, stored_in, stored_in_each
 from fitcheck.planner import candidates_of, context_for, host_for, judge_on
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.schema.requirement import Candidate, Needs, Requirement
+from fitcheck.schema.weights import FileWeights
 
 
 def needs(
@@ -28,17 +28,20 @@ def needs(
     tokens_per_s: float,
     engines: Sequence[Engine],
     machines: Iterable[Machine] = (),
+    *,
+    file: FileWeights | None = None,
 ) -> Needs:
     """Requirements of each format that a CPU engine runs, and machines that meet one.
 
-    ``machines`` are judged by the best format they run at the wished speed.
+    ``machines`` are judged by the best format they run at the wished speed; of a
+    real file's weights there is one.
     Raises BadInput for a speed that is none.
     """
     if not tokens_per_s > 0:
         raise BadInput("a speed must be more than nothing", "for example --speed 5")
     request = replace(request, context=context_for(model, request))
     by_name = {engine.name: engine for engine in engines if engine.device == "cpu"}
-    formats = [stored_as(model, name) for name in request.formats or formats_on(apple=False)]
+    formats = _formats(model, request, file)
     runnable = [(stored, by_name[stored.engines[0]]) for stored in formats if stored.engines[0] in by_name]
     return Needs(
         model.name,
@@ -46,8 +49,14 @@ def needs(
         request.depth,
         tokens_per_s,
         tuple(_requirement(model, request, tokens_per_s, stored, engine) for stored, engine in runnable),
-        tuple(_candidates(model, request, tokens_per_s, engines, machines)),
+        tuple(_candidates(model, request, tokens_per_s, engines, machines, file=file)),
     )
+
+
+def _formats(model: Model, request: Request, file: FileWeights | None) -> tuple[Stored, ...]:
+    if file is not None:
+        return (stored_in(file),)
+    return tuple(stored_as(model, name) for name in request.formats) or stored_in_each(model)
 
 
 def _requirement(model: Model, request: Request, wish: float, stored: Stored, engine: Engine) -> Requirement:
@@ -75,14 +84,20 @@ def _bandwidth(
 
 
 def _candidates(
-    model: Model, request: Request, wish: float, engines: Sequence[Engine], machines: Iterable[Machine]
+    model: Model,
+    request: Request,
+    wish: float,
+    engines: Sequence[Engine],
+    machines: Iterable[Machine],
+    *,
+    file: FileWeights | None,
 ) -> Iterable[Candidate]:
     for machine in machines:
         try:
             judge = judge_on(host_for(machine, request, engines), model, request.context)
         except BadInput:  # a machine sold without memory: nothing to judge
             continue
-        able = (one for one in candidates_of(judge) if one.able)
+        able = (one for one in candidates_of(judge, file) if one.able)
         best = most_faithful(able, lambda one: fitting(one) and one.tokens_per_s >= wish)
         if best is not None:
             yield Candidate(machine.name, best.row)

@@ -42,7 +42,8 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         formats=options["formats"] or found.formats,
         reserve_bytes=options["reserve"],
     )
-    answer = needs(found.model, request, options["speed"], load_engines(), load_machines())
+    file = None if options["formats"] else found.file
+    answer = needs(found.model, request, options["speed"], load_engines(), load_machines(), file=file)
     if as_json:
         from fitcheck.render.json import needs_json  # noqa: PLC0415
 

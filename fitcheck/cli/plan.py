@@ -47,6 +47,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
 
     MODEL is a size (70b), a name (qwen3-32b), a tag (llama3.1:70b), a GGUF
     file, a config.json or a directory with one, or - for a config on stdin.
+    A file is judged by its own tensors; with --format, its shape in that format.
     """
     answer = answer_for(model, **options)
     if as_json:
@@ -77,4 +78,5 @@ def answer_for(model: str, **options: Any) -> Plan:
         accept=options["accept"],
         draft_bytes=options["draft_size"],
     )
-    return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)
+    file = None if options["formats"] else found.file  # with --format, the file's shape is judged
+    return plan(found.model, machine, request, engines, asked=found.resolved_from, file=file)

@@ -1,18 +1,15 @@
 """explain takes the machine's engines the way a plan does, the user's calibration with them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import random_gguf
 from click.testing import CliRunner
 
 from fitcheck.cli import explain, plan
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
-from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.gguf_file import read_gguf
 from fitcheck.sources.gguf_weights import file_weights
@@ -49,24 +46,13 @@ def test_the_lines_add_up_to_what_a_plan_says(form: str, machine: str) -> None:
     assert lines["memory"] == told["plans"][0]["memory"]
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A real GGUF file of two layers of Qwen3-30B-A3B's shape, but of eight small experts."""
-    whole = load_model("qwen3-30b-a3b")
-    (mixture,) = whole.layers[0].ffns
-    layer = replace(whole.layers[0], ffns=(replace(mixture, count=8, active=2, size=256),))
-    path = tmp_path_factory.mktemp("file") / "small.gguf"
-    random_gguf.write(replace(whole, vocab_size=512, layers=(layer, layer)), "Q4_K_M", path)
-    return str(path)
-
-
 def explained(*words: str) -> dict[str, Any]:
     return json.loads(CliRunner().invoke(explain.command, [*words, "--machine", "m2-max", "--json"]).output)
 
 
-def test_a_file_s_lines_are_its_own_tensors(file: str) -> None:
-    read = file_weights(read_gguf(Path(file)))
-    answer = explained(file)
+def test_a_file_s_lines_are_its_own_tensors(small_gguf: str) -> None:
+    read = file_weights(read_gguf(Path(small_gguf)))
+    answer = explained(small_gguf)
     weights = {line["name"]: line["bytes"] for line in answer["lines"] if line["part"] == "weights"}
     assert weights == {f"{group.part} {group.type}": group.bytes for group in read.groups}
     assert sum(weights.values()) == read.tensor_bytes
@@ -75,15 +61,15 @@ def test_a_file_s_lines_are_its_own_tensors(file: str) -> None:
     assert f"the file has {read.file_bytes:,} bytes".replace(",", " ") in answer["notes"][-1]
 
 
-def test_a_file_is_explained_as_it_is_planned(file: str) -> None:
-    told = json.loads(CliRunner().invoke(plan.command, [file, "--machine", "m2-max", "--json"]).output)
-    (row,), answer = told["plans"], explained(file)
+def test_a_file_is_explained_as_it_is_planned(small_gguf: str) -> None:
+    told = json.loads(CliRunner().invoke(plan.command, [small_gguf, "--machine", "m2-max", "--json"]).output)
+    (row,), answer = told["plans"], explained(small_gguf)
     assert answer["total_bytes"] == row["total_bytes"]
     assert (answer["format"], answer["memory"]) == (row["format"], row["memory"])
 
 
-def test_with_a_format_a_file_s_shape_is_explained(file: str) -> None:
-    answer = explained(file, "--format", "Q8_0")
+def test_with_a_format_a_file_s_shape_is_explained(small_gguf: str) -> None:
+    answer = explained(small_gguf, "--format", "Q8_0")
     assert answer["format"] == "Q8_0" and not answer["notes"]
     assert any(line["name"] == "blk.*.attn_q.weight Q8_0" for line in answer["lines"])
 
