@@ -150,6 +150,7 @@ def _gemma4_more(c: Fields) -> dict[str, Any]:
 FAMILIES = {
     "gemma4_text": Family(_gemma4, "gemma4", tied=True, more=_gemma4_more),
     "glm4_moe": Family(_glm4_moe, "glm4moe", more=_glm4_prediction),
+    "glm4v_moe_text": Family(_glm4_moe, "glm4moe", left_out={"attention_bias": True}, more=_glm4_prediction),
     "gpt_oss": Family(_gpt_oss, "gpt-oss", more=lambda _: {"published_in": "MXFP4_MOE"}),
     "llama4_text": Family(_llama4, "llama4"),
     "mimo_v2_flash": Family(_mimo2, "mimo2"),

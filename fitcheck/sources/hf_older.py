@@ -3,7 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from fitcheck.schema.model import AltUp, FeedForward, Ffn, LatentAttention, Layer, Mamba, PerLayerEmbedding
+from fitcheck.schema.model import (
+    AltUp,
+    FeedForward,
+    Ffn,
+    LatentAttention,
+    Layer,
+    Mamba,
+    Mamba2,
+    PerLayerEmbedding,
+)
 from fitcheck.sources.hf_parts import (
     Family,
     alike,
@@ -101,6 +110,11 @@ def _cohere2(c: Fields) -> tuple[Layer, ...]:
     return windowed(c, attention(c), c.count("sliding_window_pattern", default=4), norms=1)
 
 
+def _glm(c: Fields, norms: int = 2) -> tuple[Layer, ...]:
+    """As transformers has it: queries, keys and values apart."""
+    return alike(c, attention(c, qkv_bias=True), replace(dense(c), fused_gate_up=True), norms)
+
+
 def _glm4(c: Fields) -> tuple[Layer, ...]:
     return alike(c, attention(c), replace(dense(c), fused_gate_up=True), norms=4)
 
@@ -146,6 +160,14 @@ def _mamba(c: Fields) -> tuple[Layer, ...]:
     said = c.table.get("time_step_rank") not in (None, "auto")
     rank = c.count("time_step_rank") if said else -(-hidden // 16)
     mixer = Mamba(inner, c.count("state_size", default=16), c.count("conv_kernel", default=4), rank)
+    return (Layer(mixer, (), norms=1),) * layer_count(c)
+
+
+def _mamba2(c: Fields) -> tuple[Layer, ...]:
+    mixer = Mamba2(
+        c.count("num_heads"), c.count("head_dim"), c.count("state_size"), c.count("n_groups"),
+        c.count("conv_kernel", default=4), conv_bias=c.flag("use_conv_bias", True),
+    )  # fmt: skip
     return (Layer(mixer, (), norms=1),) * layer_count(c)
 
 
@@ -215,7 +237,9 @@ FAMILIES = {
     "exaone4": Family(_exaone4),
     "falcon_mamba": Family(_mamba, "mamba"),
     "gemma3n_text": Family(_gemma3n, "gemma3n", tied=True, more=_gemma3n_more),
+    "glm": Family(_glm, "chatglm"),
     "glm4": Family(_glm4),
+    "glm4v_text": Family(lambda c: _glm(c, norms=4), "glm4"),
     "gpt_neox": Family(lambda c: _biased(c, fused=True), "gptneox", more=_norm_bias),
     "granitemoe": Family(_granite_moe),
     "hunyuan_v1_dense": Family(_qk_normed, "hunyuan-dense"),
@@ -223,6 +247,7 @@ FAMILIES = {
     "internlm3": Family(_internlm3, "llama"),
     "jamba": Family(_jamba),
     "mamba": Family(_mamba, tied=True),
+    "mamba2": Family(_mamba2),
     "minicpm": Family(_minicpm, tied=True),
     "minicpm3": Family(_minicpm3, tied=True),
     "nemotron": Family(_ungated, more=_norm_bias),

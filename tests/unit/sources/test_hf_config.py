@@ -56,7 +56,7 @@ def other(name: str) -> Model:
 
 
 def test_layers_that_a_search_cut_down() -> None:
-    """Nemotron Super: Llama 3.3 70B less 31 attentions. The count is its published one, and rope_freqs."""
+    """Nemotron Super: Llama 3.3 70B less 31 attentions, 49.9B parameters as published; and rope_freqs."""
     found = other("llama-3.3-nemotron-super-49b")
     assert sum(layer.mixer is not None for layer in found.layers) == 49
     assert {layer.ffns[0].size for layer in found.layers} == {2816, 5632, 7168, 14336, 17920, 28672}
@@ -71,6 +71,21 @@ def test_a_model_that_sees_by_fields_of_its_own() -> None:
     assert (found.layers, found.vocab_size, found.architecture) == (known.layers, known.vocab_size, "qwen2vl")
     janus = other("janus-1.3b")
     assert (len(janus.layers), janus.hidden_size, janus.vocab_size) == (24, 2048, 102400)
+
+
+def test_glm_by_its_names_in_transformers() -> None:
+    """GLM-4 with three tensors in place of one; those that see are the same but for the picture."""
+    old = load_model("glm-4-9b").layers[0]
+    apart = replace(old, mixer=replace(old.mixer, fused_qkv=False))
+    assert set(other("glm-4-9b-chat-hf").layers) == {apart}
+    assert other("glm-4.1v-9b").layers == load_model("glm-4-9b-0414").layers
+    seen = other("glm-4.5v")
+    assert (seen.layers, seen.nextn_layers) == (load_model("glm-4.5-air").layers, 0)
+
+
+def test_mamba_2_alone() -> None:
+    found = other("mamba-codestral-7b")
+    assert round(parameters(found) / 1e9, 1) == 7.3  # as published
 
 
 def test_a_llama_by_another_name() -> None:
