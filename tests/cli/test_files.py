@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fitcheck.cli import need, plan
+from fitcheck.cli import models, need, plan
 from fitcheck.sources.gguf_file import read_gguf
 from fitcheck.sources.gguf_weights import file_weights
 
@@ -35,3 +35,18 @@ def test_with_a_format_it_is_the_shape_that_is_judged(small_gguf: str, command: 
 def test_a_mix_for_experts_is_no_need_of_a_model_without() -> None:
     names = {row["format"] for row in answer(need.command, "8b", "--speed", "1")["requirements"]}
     assert "Q4_K_M" in names and "MXFP4_MOE" not in names
+
+
+def test_what_can_t_be_judged_stands_below_the_list(tmp_path: Path, small_gguf: str) -> None:
+    """An error as wide as a line would push the columns apart."""
+    folder = tmp_path / ".lmstudio" / "models" / "someone" / "small"
+    folder.mkdir(parents=True)
+    (folder / "small.gguf").symlink_to(small_gguf)
+    (folder / "broken.gguf").write_bytes(b"<html>")
+    home = {"HOME": str(tmp_path), "USERPROFILE": "", "XDG_CACHE_HOME": "", "XDG_DATA_HOME": ""}
+    done = CliRunner(env=home).invoke(models.command, ["--local", "--machine", "desktop-ddr5"])
+    row, told = (
+        next(line for line in done.output.splitlines() if word in line) for word in ("small/small", "judged")
+    )
+    assert "LM Studio" in row and "yes" in row
+    assert told.startswith("someone/small/broken (LM Studio) can't be judged: broken.gguf is not a GGUF file")
