@@ -115,9 +115,17 @@ def alike_in_all(c: Fields, name: str, default: int | None = None) -> int:
     return c.count(name, default)
 
 
+def _rope(c: Fields) -> Fields:
+    """``rope_scaling``; since transformers 5 ``rope_parameters``, which may tell kinds of layers apart."""
+    said = c.inner("rope_scaling")
+    said = said if said.table else c.inner("rope_parameters")
+    full = said.inner("full_attention")
+    return full if full.table else said
+
+
 def rotated_in_tables(c: Fields) -> int:
     """Elements of the tables that llama3 and longrope scaling put into a GGUF file."""
-    scaling = c.inner("rope_scaling")
+    scaling = _rope(c)
     kind = scaling.text("rope_type") or scaling.text("type")
     if kind == "llama3":
         return attention(c).head_dim // 2

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published_configs import PUBLISHED, shape
+from published_configs import LLAMA3, PUBLISHED, shape
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.tensors import parameters, tensors
@@ -130,6 +130,15 @@ def test_layer_types_say_which_layers_see_all() -> None:
     assert [layer.mixer.window for layer in found.layers] == [8, None, None]
 
 
+SOUND = PUBLISHED["llama-3.1-70b"]
+
+
+@pytest.mark.parametrize("said", [LLAMA3, {"full_attention": LLAMA3, "sliding_attention": {}}])
+def test_scaling_as_transformers_5_writes_it(said: dict[str, Any]) -> None:
+    config = {key: value for key, value in SOUND.items() if key != "rope_scaling"} | {"rope_parameters": said}
+    assert model_from_config(Fields(config, "a test"), "m").rope_freqs == 64
+
+
 def test_longrope_keeps_both_its_factors() -> None:
     scaling = {"type": "longrope", "long_factor": [1.0] * 48, "short_factor": [1.0] * 48}
     config = shape("phi3", 3072, 32, 32, 32, 8192, 32064, rope_scaling=scaling)
@@ -137,7 +146,6 @@ def test_longrope_keeps_both_its_factors() -> None:
     assert found.rope_freqs == load_model("phi-3.5-mini").rope_freqs
 
 
-SOUND = PUBLISHED["llama-3.1-70b"]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({"hidden_size": None}, "has no hidden_size"),
     "negative": ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
