@@ -105,7 +105,8 @@ def _layers(
 ) -> tuple[tuple[Layer, ...], list[str]]:
     """The layers that decode runs, and what of them could not be read."""
     count = prediction_blocks(metadata).start if metadata.number("block_count") else len(blocks)
-    missing = [number for number in range(min(count, MOST_LAYERS)) if number not in blocks]
+    there = blocks.keys() | _empty(metadata, min(count, MOST_LAYERS))
+    missing = [number for number in range(min(count, MOST_LAYERS)) if number not in there]
     if count > MOST_LAYERS or (missing and blocks):
         raise metadata.bad(f"claims {count} layers and holds the tensors of {len(blocks)}")
     if missing:
@@ -116,7 +117,7 @@ def _layers(
     same: dict[object, Layer] = {}
     layers = []
     for number, block in enumerate(heads):
-        shapes = blocks[number]
+        shapes = blocks.get(number, {})
         key = (block, tuple(shapes.items()))
         if key not in same:
             same[key] = _layer(block, shapes, unknown, strange)
@@ -124,6 +125,15 @@ def _layers(
     if strange:
         raise _without_cache(gguf, strange[0])
     return tuple(layers), list(dict.fromkeys(unknown))
+
+
+def _empty(metadata: Metadata, count: int) -> set[int]:
+    """Layers of which nothing is left, no heads and no feed-forward part: Nemotron Ultra has some."""
+    heads = metadata.flags("attention.head_count", count)
+    sizes = metadata.flags("feed_forward_length", count)
+    if heads is None or sizes is None:
+        return set()
+    return {number for number in range(count) if not heads[number] and not sizes[number]}
 
 
 def _without_cache(gguf: GgufFile, strange: str) -> BadInput:

@@ -322,6 +322,28 @@ def test_a_mixer_of_its_own_kind_is_never_counted_as_an_empty_cache(draft, tenso
         model_of(parse_gguf(made.bytes()))
 
 
+@pytest.mark.parametrize(("heads", "sizes"), [([2, 0], [64, 0]), ([2, 2], [64, 0]), (2, 64)])
+def test_a_layer_of_which_nothing_is_left(draft, heads, sizes):
+    """Nemotron Ultra's: the file says so for each layer; otherwise tensors are missing."""
+    said = {
+        "block_count": 2,
+        "embedding_length": 64,
+        "attention.head_count": heads,
+        "feed_forward_length": sizes,
+    }
+    said |= {"attention.head_count_kv": heads}
+    metadata = {"general.architecture": "deci"} | {f"deci.{key}": value for key, value in said.items()}
+    made = draft(metadata=metadata)
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"):
+        made.add(f"blk.0.{name}.weight", (64, 64), F16, 8192)
+    if heads == [2, 0]:
+        full, empty = model_of(parse_gguf(made.bytes())).layers
+        assert full.mixer.heads == 2 and (empty.mixer, empty.ffns, empty.norms) == (None, (), 0)
+    else:
+        with pytest.raises(BadInput, match="claims 2 layers and holds the tensors of 1"):
+            model_of(parse_gguf(made.bytes()))
+
+
 def test_layers_of_feed_forward_parts_alone_keep_nothing(draft):
     """Nemotron-H's, and Deci's whose attention is one matrix."""
     made = draft(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from published_configs import LLAMA3, PUBLISHED, shape
 
 from fitcheck.errors import BadInput
+from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.tensors import parameters, tensors
 from fitcheck.schema.model import Model
 from fitcheck.sources.catalog import load_model
@@ -62,6 +63,42 @@ def test_layers_that_a_search_cut_down() -> None:
     assert {layer.ffns[0].size for layer in found.layers} == {2816, 5632, 7168, 14336, 17920, 28672}
     assert (found.layers[0].norms, found.layers[6].norms) == (2, 1)
     assert parameters(found) == 49_867_145_216 + 64
+
+
+def _block(group: int | None, factor: float | None) -> dict[str, Any]:
+    return {"attention": {"n_heads_in_group": group, "no_op": group is None}, "ffn": {"ffn_mult": factor}}
+
+
+SEARCHED = {
+    "model_type": "nemotron-nas", "hidden_size": 2048, "num_attention_heads": 16, "num_hidden_layers": 6,
+    "vocab_size": 1024, "rope_scaling": LLAMA3,
+    "block_configs": [
+        _block(4, 2.625), _block(None, 2.625), _block(8, 5.25), _block(None, None), _block(4, 1.0),
+        _block(None, 0.5),
+    ],
+}  # fmt: skip
+SMALL_MAMBA2 = {
+    "model_type": "mamba2", "num_heads": 64, "head_dim": 64, "vocab_size": 1024, "hidden_size": 2048,
+    "state_size": 128, "num_hidden_layers": 3, "conv_kernel": 4, "n_groups": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "form", "size"),
+    [
+        (SEARCHED, "F16", 273_752_320),
+        (SEARCHED, "Q4_K_M", 81_641_728),
+        (SEARCHED, "Q2_K", 51_360_000),
+        (SEARCHED, "IQ4_XS", 73_785_600),
+        (SMALL_MAMBA2, "F16", 185_788_672),
+        (SMALL_MAMBA2, "Q4_K_M", 53_119_232),
+        (SMALL_MAMBA2, "Q2_K", 31_891_712),
+        (SMALL_MAMBA2, "IQ4_XS", 50_288_896),
+    ],
+)
+def test_files_that_llama_cpp_made_of_such_shapes(config: dict[str, Any], form: str, size: int) -> None:
+    """Bytes of all tensors: b11434 loads F16 files of these shapes, and llama-quantize made the others."""
+    assert weights_bytes(model_from_config(Fields(config, "a test"), "m"), form) == size
 
 
 def test_a_model_that_sees_by_fields_of_its_own() -> None:
