@@ -77,6 +77,10 @@ SEARCHED = {
         _block(None, 0.5),
     ],
 }  # fmt: skip
+SMALL_STABLELM = shape(
+    "stablelm", 1024, 4, 8, 2, 2816, 1024, qk_layernorm=True, use_parallel_residual=True, use_qkv_bias=False
+)
+SMALL_GLM = shape("glm", 1024, 4, 8, 2, 2816, 1024, attention_bias=True)
 SMALL_MAMBA2 = {
     "model_type": "mamba2", "num_heads": 64, "head_dim": 64, "vocab_size": 1024, "hidden_size": 2048,
     "state_size": 128, "num_hidden_layers": 3, "conv_kernel": 4, "n_groups": 8,
@@ -94,6 +98,10 @@ SMALL_MAMBA2 = {
         (SMALL_MAMBA2, "Q4_K_M", 53_119_232),
         (SMALL_MAMBA2, "Q2_K", 31_891_712),
         (SMALL_MAMBA2, "IQ4_XS", 50_288_896),
+        (SMALL_STABLELM, "Q4_K_M", 28_495_872),
+        (SMALL_STABLELM, "Q2_K", 17_903_616),
+        (SMALL_GLM, "Q4_K_M", 28_495_872),  # its biases weigh what StableLM's norms of heads do
+        (SMALL_GLM, "Q2_K", 17_903_616),
     ],
 )
 def test_files_that_llama_cpp_made_of_such_shapes(config: dict[str, Any], form: str, size: int) -> None:
