@@ -18,6 +18,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.tensors import parameters, tensors
 from fitcheck.schema.model import Model
+from fitcheck.sources import hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older, hf_own_names, hf_recent
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.hf_config import FAMILIES, load_config, model_from_config
 from fitcheck.sources.json_fields import MOST, Fields, NotJson, parse_json
@@ -152,6 +153,11 @@ def test_norms_by_head_and_parts_side_by_side() -> None:
 
 
 ALIKE = {"minimax_m3_vl", "qwen2_5_vl_text", "qwen2_vl", "qwen2_vl_text"}  # other names of families that are
+
+
+def test_no_family_stands_twice() -> None:
+    rooms = (hf_dense, hf_experts, hf_hybrid, hf_latent, hf_older, hf_own_names, hf_recent)
+    assert sum(len(room.FAMILIES) for room in rooms) == len(FAMILIES)
 
 
 def test_every_family_is_held_to_a_model() -> None:
