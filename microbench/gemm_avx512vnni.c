@@ -13,6 +13,7 @@
 #endif
 #define GEMM_INLINE GEMM __attribute__((always_inline)) static inline
 #define GEMM_NAME(format) fc_gemm_##format##_avx512vnni
+#define GEMM_HAS_I2_S /* in registers: gemv_avx512vnni.c */
 enum { GEMM_TOKENS = 4 };
 
 typedef __m512i strip;
