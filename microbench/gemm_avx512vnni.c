@@ -6,9 +6,14 @@
 
 /* Bytes are unpacked by vectors as wide as those that load them: what a
  * narrower store leaves behind, a wider load has to wait for. */
+#if defined(__clang__)
+#define GEMM __attribute__((target(FC_AVX512_FEATURES), min_vector_width(512)))
+#else
 #define GEMM __attribute__((target(FC_AVX512_FEATURES ",prefer-vector-width=512")))
+#endif
 #define GEMM_INLINE GEMM __attribute__((always_inline)) static inline
 #define GEMM_NAME(format) fc_gemm_##format##_avx512vnni
+#define GEMM_HAS_I2_S /* in registers: gemv_avx512vnni.c */
 enum { GEMM_TOKENS = 4 };
 
 typedef __m512i strip;

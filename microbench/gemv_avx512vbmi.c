@@ -106,6 +106,47 @@ VBMI void fc_gemv_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *x, i
 #undef ROWS
 }
 
+/* ---- a few tokens ---------------------------------------------------------------- */
+
+typedef digit_sums field_sums;
+#define FIELDS_INLINE VBMI_INLINE
+
+VBMI_INLINE field_sums no_fields(void) { return no_digits(); }
+VBMI_INLINE __m512i fields_total(const field_sums *s) { return digits_total(s); }
+
+typedef struct {
+    __m512i looked_up, digit;
+} unpacked;
+
+/* The first digit is read from the bytes, the others are fields of what is looked up. */
+VBMI_INLINE void add_tile(field_sums (*s)[2], const __m512i *bytes, const int n, const int8_t *const *q,
+                          const int tokens) {
+    const table t = load_table(four_digits); /* its loads leave the loop */
+    unpacked row[MOST_ROWS];
+    FC_UNROLL
+    for (int r = 0; r < n; r++) row[r] = (unpacked){look_up(bytes[r], &t), fc_front_digit_64(bytes[r])};
+    FC_UNROLL
+    for (int k = 0; k < 5; k++) {
+        const int field = k ? k - 1 : 3;
+        FC_UNROLL
+        for (int r = 0; r < n && k; r++)
+            row[r].digit = _mm512_and_si512(row[r].looked_up, _mm512_set1_epi8((char)(3 << 2 * field)));
+        FC_UNROLL
+        for (int i = 0; i < tokens; i++) {
+            __m512i x = fc_in_register(_mm512_load_si512(q[i] + 64 * k));
+            FC_UNROLL
+            for (int r = 0; r < n; r++) fc_add_products(&s[r][i].field[field], row[r].digit, x);
+        }
+    }
+}
+
+#include "gemm_avx512_fields.h"
+
+VBMI void fc_gemm_trit5_avx512vbmi(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t begin,
+                                   int64_t end, float *y, int64_t stride) {
+    fields_gemm(w, x, tokens, begin, end, y, stride, FC_TRIT5_GROUP, 2, 1);
+}
+
 /* ---- tq1_0 --------------------------------------------------------------------- */
 
 #define TQ1_INLINE VBMI_INLINE

@@ -120,6 +120,37 @@ VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, in
     FC_FOR_ROWS(i2_s_rows, 1, 0)
 }
 
+/* A few tokens of i2_s. */
+
+typedef sums field_sums;
+#define FIELDS_INLINE VNNI_INLINE
+
+VNNI_INLINE field_sums no_fields(void) { return no_sums(); }
+VNNI_INLINE __m512i fields_total(const field_sums *s) { return two_bit_total(s); }
+
+VNNI_INLINE void add_tile(field_sums (*s)[2], const __m512i *bytes, const int n, const int8_t *const *q,
+                          const int tokens) {
+    FC_UNROLL
+    for (int k = 0; k < 4; k++) {
+        __m512i digit[MOST_ROWS];
+        FC_UNROLL
+        for (int r = 0; r < n; r++) digit[r] = _mm512_and_si512(bytes[r], _mm512_set1_epi8((char)(0xc0 >> 2 * k)));
+        FC_UNROLL
+        for (int i = 0; i < tokens; i++) {
+            __m512i x = fc_in_register(_mm512_load_si512(q[i] + 64 * k));
+            FC_UNROLL
+            for (int r = 0; r < n; r++) fc_add_products(&s[r][i].field[k], digit[r], x);
+        }
+    }
+}
+
+#include "gemm_avx512_fields.h"
+
+VNNI void fc_gemm_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t begin,
+                                  int64_t end, float *y, int64_t stride) {
+    fields_gemm(w, x, tokens, begin, end, y, stride, 256, 1, 0);
+}
+
 /* ---- a scale a block -------------------------------------------------------- */
 
 /* Fields 0 and 2 are summed as they are, 1 and 3 times 4: one shift for two. */

@@ -26,9 +26,9 @@ def test_each_token_equals_scalar_to_the_bit(name, isa, pool):
                 assert native.Batch(matrix, tokens).mismatches(isa) == 0, f"{tokens} tokens, {cols} columns"
 
 
-def test_two_tokens_of_trit5_are_two_products_by_the_kernel_that_takes_one(pool):
-    """On each ISA where a batch has been measured it gains from three tokens on, or later."""
-    with native.Matrix("trit5", 8, 640, pool) as matrix:
+def test_two_tokens_of_q6_k_are_two_products_by_the_kernel_that_takes_one(pool):
+    """On each ISA where its batch has been measured it gains from four tokens on, or later."""
+    with native.Matrix("q6_k", 8, 2560, pool) as matrix:
         assert native.Batch(matrix, 2).time(1).isa == matrix.time(1).isa
 
 

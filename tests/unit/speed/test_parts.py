@@ -184,9 +184,12 @@ def test_a_rate_measured_here_is_fitchecks_own() -> None:
     assert found and (found.weights_per_s, found.basis) == (5e10, "measured")
 
 
-def test_table_kernels_of_which_no_run_tells_are_as_fast_as_i2_s() -> None:
+def test_table_kernels_of_which_no_run_tells_are_set_beside_i2_s() -> None:
+    """TL2 by both kernels' rates from the cache, in 10⁹ weights a second; TL1's was never measured."""
     engine = ENGINES["bitnet.cpp", "cpu"]
-    assert rate_of(engine, "TL2", "avx2") == rate_of(engine, "I2_S", "avx2")
+    assert rate_of(engine, "TL2", "avx2") == pytest.approx(
+        62.1 / 110 * rate_of(engine, "I2_S", "avx2"), rel=0.01
+    )
     assert rate_of(engine, "TL1", "neon_dotprod") == rate_of(engine, "I2_S", "neon_dotprod")
 
 
