@@ -22,7 +22,13 @@ class Case:
     def predict(self, engine: Engine) -> Decode:
         run = self.run
         request = Request(
-            threads=run.threads, flash_attention=run.flash_attention, kv_type=run.kv_type, batch=run.batch
+            threads=run.threads,
+            flash_attention=run.flash_attention,
+            kv_type=run.kv_type,
+            batch=run.batch,
+            speculate=run.speculate,
+            accept=run.accept,
+            draft_bytes=run.draft_bytes,
         )
         return Runner(self.model, self.machine, engine, request).decoder(self.groups).at(run.depth)
 

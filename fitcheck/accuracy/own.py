@@ -6,7 +6,7 @@ from fitcheck.accuracy.baselines import bandwidth_over_size, llmfit
 from fitcheck.accuracy.case import Case
 from fitcheck.accuracy.score import score
 from fitcheck.accuracy.spread import Residue, Spread, spread_of
-from fitcheck.schema.accuracy import Judged, OwnRun, Score
+from fitcheck.schema.accuracy import Judged, OwnRun, PublishedRun, Score
 from fitcheck.schema.engine import Engine
 
 KIND = "own"
@@ -30,16 +30,28 @@ def own_scores(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Itera
 
 
 def _together(cases: Mapping[OwnRun, Case], engines: Sequence[Engine]) -> Iterator[Score]:
-    """Sequences that decode together, which plans call assumed; none where one model alone was run so."""
-    several = {own: case for own, case in cases.items() if own.run.batch > 1}
-    if len({own.run.model for own in several}) < 2:
-        return
-    if group := [one for engine in engines for _, one in _of_engine(several, engine)]:
-        yield score(KIND, "2, 4 and 8 sequences together", group)
+    """Passes of several tokens, each kind by itself; none where one model alone was run so."""
+    for name, belongs in _OF_SEVERAL.items():
+        several = {own: case for own, case in cases.items() if belongs(own.run)}
+        if len({own.run.model for own in several}) < 2:
+            continue
+        judged = [one for engine in engines for one in _of_engine(several, engine)]
+        if group := [one for own, one in judged if not own.fitted]:
+            yield score(KIND, name, group)
+        if group := [one for own, one in judged if own.fitted]:
+            yield score(KIND, f"{name}: a figure was set from them", group)
+
+
+_OF_SEVERAL: dict[str, Callable[[PublishedRun], bool]] = {
+    "2 to 16 sequences together": lambda run: run.batch > 1,
+    "guessed ahead by a draft": lambda run: run.speculate > 0,
+}
 
 
 def _alone(cases: Mapping[OwnRun, Case]) -> dict[OwnRun, Case]:
-    return {own: case for own, case in cases.items() if own.run.batch == 1}
+    """Runs of one token a pass."""
+    several = _OF_SEVERAL.values()
+    return {own: case for own, case in cases.items() if not any(kind(own.run) for kind in several)}
 
 
 _CLASSES: dict[str, Callable[[OwnRun], bool]] = {

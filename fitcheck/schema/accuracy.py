@@ -36,6 +36,9 @@ class PublishedRun:
     source: str
     kv_type: str = "f16"
     batch: int = 1  # sequences that decode together: tokens_per_s is of all of them
+    speculate: int = 0  # tokens guessed by a draft for each pass
+    accept: float = 0.0  # the share of them that was taken, each after those before it
+    draft_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

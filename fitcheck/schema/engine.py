@@ -1,6 +1,7 @@
 """An Engine: what a program that runs models was measured to do with a machine."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal, NamedTuple
 
 from fitcheck.schema.machine import Basis, Pages
@@ -23,9 +24,14 @@ class TypeRate:
     A core alone does more than one beside others at work: they share clock and
     cache, and wait for the last after every product. ``parallel_share`` of the
     rate is left to each; 1 where the rate was seen with all of them at work.
+    All of it is reached for a further token, whose weights lie in the cache
+    already. Threads then take few rows in turn, and the memory starts anew for
+    each of them: ``turn_s`` a row.
 
-    Code for many tokens takes them in tiles: it starts with ``since`` of them,
-    and does half of its rate where ``half_at`` are there.
+    Code for many tokens starts with ``since`` of them, takes them in tiles of
+    ``block`` that it fills up where there are fewer, and does half of its rate
+    where ``half_at`` are there. A type may have several. Those with ``experts``
+    multiply the tokens that an expert got, too.
 
     ``overlap`` tells how far it multiplies while it reads: where reading takes a
     and multiplying b seconds, both take (a^n + b^n)^(1/n). 1 is one after the
@@ -36,13 +42,16 @@ class TypeRate:
     isa: str
     weights_per_s: float
     parallel_share: float = 1.0
+    turn_s: float = 0.0
     since: int = 1
+    block: int = 1
     half_at: float = 0.0
     overlap: float = OVERLAP
+    experts: bool = False
 
-    def of_many(self, tokens: int) -> float | None:
-        """Weights x tokens a second; None where the code for many isn't used yet."""
-        return self.weights_per_s * tokens / (tokens + self.half_at) if tokens >= self.since else None
+    def seconds_of_many(self, tokens: float) -> float:
+        """Of one core for one weight times so many tokens."""
+        return (self.block * ceil(tokens / self.block) + self.half_at) / self.weights_per_s
 
 
 class Stall(NamedTuple):
@@ -219,8 +228,10 @@ class Engine:
     pages: Pages  # what it reads weights through: a mapped file has 4 KiB pages
     read_efficiency: float  # share of the read bandwidth on such pages it reaches
     overhead_s_per_layer: float  # synchronisation and small operations
+    overhead_s_per_further_token: float = 0.0  # and layer: what comes beside the products of a pass
     overhead_s: float = 0.0  # of a token, whatever the model: sampling, starting the graph
     overhead_s_per_product: float = 0.0  # a matrix begins: the memory's latency, threads that wait
+    draft_checks: bool = False  # a draft takes in all tokens of a pass once more, after those it guessed
     cell_padding: int = 1  # attention runs over whole multiples of so many cells
     cache_efficiency: float = 1.0  # share of the bandwidth at which the cache is read
     rates: tuple[TypeRate, ...] = ()

@@ -43,8 +43,10 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         pages=part.get("pages", "4k"),
         read_efficiency=part["read_efficiency"],
         overhead_s_per_layer=part["overhead_s_per_layer"],
+        overhead_s_per_further_token=part.get("overhead_s_per_further_token", 0.0),
         overhead_s=part.get("overhead_s", 0.0),
         overhead_s_per_product=part.get("overhead_s_per_product", 0.0),
+        draft_checks=part.get("draft_checks", False),
         cell_padding=part.get("cell_padding", 1),
         cache_efficiency=part.get("cache_efficiency", 1.0),
         rates=_rates(part.get("rates", ())),
@@ -122,7 +124,7 @@ def _memory(table: Table) -> EngineMemory:
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
     """Rates stand in tables that share an ISA and a source."""
-    shared = ("isa", "parallel_share", "since", "half_at", "overlap")
+    shared = ("isa", "parallel_share", "turn_s", "overlap", "since", "block", "half_at", "experts")
     return tuple(
         TypeRate(type=name, weights_per_s=rate, **{key: table[key] for key in shared if key in table})
         for table in tables

@@ -4,6 +4,9 @@ Bandwidths stand in GB/s: the median read of 512 MiB through 4 KiB and huge
 pages, by one thread and by two, right before the run and right after it. Of
 later runs the core was timed then, too: fitcheck's own kernels from the cache,
 in 10^9 weights a second.
+Of a run with a draft stand the tokens it guessed a pass, the share that was
+taken (such that the model's formula yields as many tokens a pass as there
+were), and the draft's file size.
 ``others`` is how many cores somebody else kept busy meanwhile; ``use`` says
 whether a figure of the engine's profile was set from the run.
 """
@@ -88,6 +91,9 @@ def _run(row: dict[str, str], machine: str) -> OwnRun:
             source=f"profiles/measurements/own/{machine}.csv",
             kv_type=row["kv_type"],
             batch=int(row["batch"]),
+            speculate=int(row["speculate"]),
+            accept=float(row["accept"]),
+            draft_bytes=int(row["draft_bytes"]),
         ),
         tuple(_read(row, pages, threads) for pages in ("4k", "huge") for threads in _THREADS),
         tuple(_kernel_rates(row)),

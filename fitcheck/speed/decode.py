@@ -1,8 +1,9 @@
 """Decode speed: tokens per second as an interval with its basis and its bound."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
@@ -16,15 +17,11 @@ from fitcheck.speed.attention import Attending, attention_s
 from fitcheck.speed.bandwidth import Bandwidth
 from fitcheck.speed.device import Device
 from fitcheck.speed.engines import CoreRate, attention_rate, isa_of, residual
-from fitcheck.speed.passes import Pass, at_most, experts_met
-from fitcheck.speed.roofline import Load, Step, soft_max, step
+from fitcheck.speed.loads import bytes_read, known_together, loads
+from fitcheck.speed.passes import Pass
+from fitcheck.speed.roofline import Step, soft_max, step
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
-
-
-# How much faster than memory products are that don't show beside it: a fiftieth, or
-# two tokens would take longer together than one after the other (roofline.soft_max).
-_KEPT_UP = 1.02
 
 
 class Decode(NamedTuple):
@@ -123,12 +120,18 @@ class Runner:
     def reading(self) -> Reading:
         """The memory it reads, what the engine reaches of it, and what comes on top of reading."""
         device, layers = self.device, self.model.layers if self.layers is None else self.layers
-        overhead_s = self.engine.overhead_s + device.overhead_s_per_layer * len(layers)
+        further_s = self.engine.overhead_s_per_further_token * (device.tokens - 1)
+        overhead_s = self.engine.overhead_s + (device.overhead_s_per_layer + further_s) * len(layers)
         return Reading(device.bandwidth, device.bytes_per_s, overhead_s)
 
     def rate(self, weight_type: str) -> CoreRate | None:
         """Of one core."""
         return self.device.rate(weight_type)
+
+    @property
+    def guessing(self) -> "Runner":
+        """The same without guesses: a token of each sequence a pass."""
+        return replace(self, request=replace(self.request, speculate=0), shared=None)
 
     @property
     def card(self) -> Gpu | None:
@@ -148,29 +151,6 @@ class Runner:
     def flash_attention(self) -> bool:
         return self.device.flash_attention
 
-    def bytes_read(self, group: ReadGroup) -> float:
-        """By a pass: more experts than by a token, everything else once."""
-        tokens = self.device.tokens
-        if not group.expert_bytes or tokens == 1:
-            return group.bytes
-        return group.bytes + group.expert_bytes * (experts_met(self.model, tokens) - 1)
-
-    def load(self, group: ReadGroup) -> Load:
-        """One group's work, on the cores that share it or on the GPU.
-
-        A pass never takes less than one token alone, whatever products of many tokens reach.
-        """
-        alone, together = self.device.products(group.type)
-        overlap, tokens = self.device.overlap(group.type), self.device.tokens
-        if tokens == 1:
-            return Load(group.bytes, group.weights, alone, overlap)
-        if alone is None and together is not None:  # memory bound it, so its products kept up at least
-            alone = _KEPT_UP * group.weights * self.reading.bytes_per_s / group.bytes
-        if self.card and alone and together:
-            together = max(alone, together)
-        rate = at_most(alone, together, tokens)
-        return Load(self.bytes_read(group), group.weights * tokens, rate, overlap)
-
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
         reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
@@ -178,6 +158,8 @@ class Runner:
         rate = attention_rate(self.engine, kv_type, self.flash_attention, isa_of(self.machine))
         if rate is None or cores is None:
             return reading
+        if self.together.tokens > 1:  # threads share cells for one token alone
+            rate = replace(rate, shares_cells_from=None)
         by = Attending(rate, self.engine.cell_padding, kv_type, cores, self.device.core_speed or 1.0)
         return soft_max(reading, self.together.tokens * attention_s(self.model, depth, by, self.layers))
 
@@ -192,17 +174,15 @@ class Decoder(Steps):
     def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
         super().__init__()
         self.runner, self.groups = runner, groups
-        self._bytes = sum(map(runner.bytes_read, groups))
+        self._bytes = sum(bytes_read(group, runner.model, runner.device.tokens) for group in groups)
         self._weights = self._read_and_multiplied()
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Its one cost with ``depth`` tokens in the cache."""
         runner, attended = self.runner, self.runner.attended(depth)
-        step, reading = self._weights.attending(attended.seconds), runner.reading
-        least_s = (self._bytes + attended.bytes) / reading.bandwidth.limit_bytes_per_s
-        basis = self._basis(step.bound) if runner.device.tokens == 1 else "assumed"
-        draft_s = runner.together.drafts_bytes / reading.bytes_per_s
-        return (Cost(step, least_s, basis, runner.engine, draft_s),)
+        step = self._weights.attending(attended.seconds)
+        least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
+        return (Cost(step, least_s, self._basis(step.bound), runner.engine, self._draft_s),)
 
     @property
     def together(self) -> Pass:
@@ -214,10 +194,30 @@ class Decoder(Steps):
         overhead_s = reading.overhead_s
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
-        return step(map(self.runner.load, self.groups), reading.bytes_per_s, overhead_s=overhead_s)
+        model, device = self.runner.model, self.runner.device
+        work = chain.from_iterable(loads(group, model, device) for group in self.groups)
+        return step(work, reading.bytes_per_s, overhead_s=overhead_s)
+
+    @cached_property
+    def _draft_s(self) -> float:
+        """Of the draft's passes, were it on this device: a byte of it costs what one of the model costs.
+
+        It guesses token by token; some engines have it take in all that was checked, too.
+        """
+        runner, together = self.runner, self.runner.together
+        if not together.drafts_bytes:
+            return 0.0
+        alone = Decoder(runner.guessing, self.groups)
+        guess_s, check_s = (
+            one._weights.seconds * together.draft_bytes / alone._bytes for one in (alone, self)
+        )
+        return together.drafted * guess_s + (check_s if runner.engine.draft_checks else 0.0)
 
     def _basis(self, bound: Bound) -> Basis:
         """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
+        device = self.runner.device
+        if device.tokens > 1 and (self.together.drafted or not known_together(self.groups, device)):
+            return "assumed"
         if self.runner.engine.calibrated_by:
             return "measured"
         read = self.runner.reading.bandwidth.basis

@@ -2,20 +2,19 @@
 
 from functools import cached_property
 
-from fitcheck.schema.engine import OVERLAP, Engine
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
+    codes_for_many,
     core_rate,
     core_speed,
-    gpu_rate,
-    gpu_rate_together,
     gpu_share,
-    prefill_rate,
 )
 from fitcheck.speed.passes import pass_of
+from fitcheck.speed.products import Code, Products
 
 
 class Device:
@@ -39,7 +38,7 @@ class Device:
             efficiency, self.overhead_s_per_layer = engine.read_efficiency, engine.overhead_s_per_layer
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
         self._rates: dict[str, CoreRate | None] = {}
-        self._products: dict[str, tuple[float | None, float | None]] = {}
+        self._products: dict[str, Products] = {}
 
     @cached_property
     def core_speed(self) -> float | None:
@@ -52,35 +51,22 @@ class Device:
             self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
         return self._rates[weight_type]
 
-    def overlap(self, weight_type: str) -> float:
-        """How far its products hide behind reading, as ``schema.engine.TypeRate`` has it."""
-        rate = None if self.card else self.rate(weight_type)
-        return rate.overlap if rate else OVERLAP
-
-    def products(self, weight_type: str) -> tuple[float | None, float | None]:
-        """Weights a second of one token, and weights x tokens of many together.
-
-        None where memory alone is known to bind, or where nobody knows.
-        """
+    def products(self, weight_type: str) -> Products:
+        """How the cores multiply tokens by this type."""
         if weight_type not in self._products:
             self._products[weight_type] = self._looked_up(weight_type)
         return self._products[weight_type]
 
-    def _looked_up(self, weight_type: str) -> tuple[float | None, float | None]:
-        if self.card:
-            alone = gpu_rate(self.engine, self.card, weight_type)
-            return alone, gpu_rate_together(self.engine, self.card, weight_type)
-        rate = self.rate(weight_type)
-        if rate is None or not self.cores:
-            return None, None
-        alone = rate.of(self.cores)
-        return alone, self._many(weight_type, self.cores) or alone
-
-    def _many(self, weight_type: str, cores: int) -> float | None:
-        """The code for many tokens on all cores; None where the engine doesn't use it for so few."""
-        many = prefill_rate(self.engine, self.machine, weight_type)
-        known = many.of_many(self.tokens) if many else None
-        return known * cores * (self.core_speed or 1.0) if known else None
+    def _looked_up(self, weight_type: str) -> Products:
+        rate, cores = self.rate(weight_type), self.cores
+        if rate is None or not cores:
+            return Products(None, None)
+        if self.tokens == 1:
+            return Products(rate.of(cores), None, overlap=rate.overlap)
+        power, turn_s = cores * (self.core_speed or 1.0), rate.turn_s / cores if cores > 1 else 0.0
+        found = codes_for_many(self.engine, self.machine, weight_type)
+        codes = tuple(Code(code, power) for code in found)
+        return Products(rate.of(cores), rate.again(cores), turn_s, codes, rate.overlap)
 
 
 def _cores(machine: Machine, threads: int | None) -> int | None:

@@ -50,6 +50,11 @@ class CoreRate:
     basis: Basis
     parallel_share: float = 1.0
     overlap: float = OVERLAP
+    turn_s: float = 0.0  # of a core for a row, where several cores take turns
+
+    def again(self, cores: int) -> float:
+        """Weights a second for so many cores together, of tokens for which no weight is read any more."""
+        return self.weights_per_s * cores
 
     def of(self, cores: int) -> float:
         """Weights a second for so many cores together."""
@@ -108,7 +113,7 @@ def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> Cor
     for rate in rates:
         if rate.isa == wanted:
             basis: Basis = "profile" if isa and speed else "assumed"
-            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share, rate.overlap)
+            return CoreRate(rate.weights_per_s * pace, basis, rate.parallel_share, rate.overlap, rate.turn_s)
     nearest = rates[0]
     scale = pace * _RELATIVE[wanted] / _RELATIVE[nearest.isa]
     return CoreRate(nearest.weights_per_s * scale, "assumed")
@@ -161,10 +166,16 @@ def gpu_rate_together(engine: Engine, gpu: Gpu, weight_type: str) -> float | Non
     return gpu.lane_ops_per_s
 
 
-def prefill_rate(engine: Engine, machine: Machine, weight_type: str) -> TypeRate | None:
-    """What a core of the machine's ISA was measured to do with many tokens at once; None where it wasn't."""
+def codes_for_many(engine: Engine, machine: Machine, weight_type: str) -> tuple[TypeRate, ...]:
+    """What a core of the machine's ISA was measured to do with many tokens at once, the fewest first."""
     rates, isa = engine.prefill.rates if engine.prefill else (), isa_of(machine)
-    return next((rate for rate in rates if (rate.type, rate.isa) == (weight_type, isa)), None)
+    found = (rate for rate in rates if (rate.type, rate.isa) == (weight_type, isa))
+    return tuple(sorted(found, key=lambda rate: rate.since))
+
+
+def prefill_rate(engine: Engine, machine: Machine, weight_type: str) -> TypeRate | None:
+    """Of them, the one for a whole prompt; None where nobody measured any."""
+    return next(reversed(codes_for_many(engine, machine, weight_type)), None)
 
 
 def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:

@@ -19,9 +19,22 @@ class Load(NamedTuple):
     """Work of one group: bytes read, weights multiplied, and weights/s of all cores."""
 
     bytes: float
-    weights: int
+    weights: float
     weights_per_s: float | None  # None: memory alone is assumed to bind
     overlap: float = OVERLAP  # of both, as schema.engine.TypeRate has it
+    waiting_s: float = 0.0  # on top of reading, for memory that starts anew
+    cached_s: float = 0.0  # of weights multiplied once more, from the cache: memory rests meanwhile
+
+    def seconds(self, bytes_per_s: float) -> float:
+        """Reading and multiplying overlap; what comes after them doesn't."""
+        return soft_max(self.reading_s(bytes_per_s), self.multiplying_s, self.overlap) + self.cached_s
+
+    def reading_s(self, bytes_per_s: float) -> float:
+        return self.bytes / bytes_per_s + self.waiting_s
+
+    @property
+    def multiplying_s(self) -> float:
+        return self.weights / self.weights_per_s if self.weights_per_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +78,8 @@ def step(
     """Add up one decode step; each group costs a little more than its slower side."""
     memory = compute = 0.0
     for load in loads:
-        reading = load.bytes / bytes_per_s
-        multiplying = load.weights / load.weights_per_s if load.weights_per_s else 0.0
+        reading, multiplying = load.reading_s(bytes_per_s), load.multiplying_s
+        compute += load.cached_s
         taken = soft_max(reading, multiplying, load.overlap)
         if reading >= multiplying:
             memory += taken

@@ -163,15 +163,31 @@ def test_less_of_the_same_types_is_never_slower(decoder: Decoder, depth: int, sh
     assert part.limit >= whole.limit
 
 
-@given(decoders(), depths, st.integers(1, 256), st.integers(1, 256))
-def test_more_sequences_are_faster_together_and_slower_each(
+batches = st.integers(1, 24) | st.integers(1, 256)  # code changes with few of them
+
+
+@given(decoders(), depths, batches, batches)
+def test_a_sequence_is_never_faster_beside_more_others(
     decoder: Decoder, depth: int, one: int, other: int
 ) -> None:
     few, many = sorted((one, other))
     some, all_ = (rate(together(decoder, batch=batch), depth) for batch in (few, many))
-    assert all_.expected >= some.expected * (1 - 1e-9)
     assert all_.expected / many <= some.expected / few * (1 + 1e-9)
     assert all_.low <= all_.expected <= all_.high <= all_.limit
+
+
+@given(decoders(), depths, batches, batches)
+def test_more_sequences_never_lose_by_reading_weights(
+    decoder: Decoder, depth: int, one: int, other: int
+) -> None:
+    """Engines' arithmetic is taken away, since that may lose: llama.cpp's Q6_K does at 8 tokens."""
+    few, many = sorted((one, other))
+    engine = replace(
+        decoder.runner.engine, rates=(), attention=(), prefill=None, overhead_s_per_further_token=0.0
+    )
+    bare = changed(decoder, engine=engine, machine=replace(decoder.runner.machine, kernel_rates=()))
+    some, all_ = (rate(together(bare, batch=batch), depth) for batch in (few, many))
+    assert all_.expected >= some.expected * (1 - 1e-9)
 
 
 drafts = st.builds(

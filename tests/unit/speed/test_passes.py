@@ -9,13 +9,13 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.memory import read_groups
 from fitcheck.footprint.stored import stored_as
 from fitcheck.planner import plan
-from fitcheck.schema.engine import TypeRate
+from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.plan import Plan
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
-from fitcheck.speed.decode import Runner
+from fitcheck.speed.decode import Cost, Runner
 from fitcheck.speed.passes import Pass, at_most, experts_met, pass_notes
 from fitcheck.units import GIB
 
@@ -77,9 +77,17 @@ def test_weights_are_read_once_and_caches_for_each_sequence() -> None:
     assert eight.attention_s == pytest.approx(8 * one.attention_s)
 
 
-def test_a_batch_rests_on_no_run_and_says_so() -> None:
+def test_a_batch_rests_on_what_was_measured_of_several_tokens() -> None:
+    """On CPUs of an ISA whose products were timed, which no card's were, and none with Arm's instructions."""
+    known, arm = replace(DESKTOP, core_speed=1.0), replace(DESKTOP, arch="aarch64", simd=("neon", "dotprod"))
+    assert [ask(known, batch=batch).plans[0].speed_basis for batch in (1, 4)] == ["spec", "spec"]
+    for machine in (arm, replace(DESKTOP, gpus=(CARD,))):
+        assert ask(machine, batch=4).plans[0].speed_basis == "assumed"
+    assert ask(speculate=4).plans[0].speed_basis == "assumed"  # how much is taken is
+
+
+def test_a_batch_says_what_its_speed_is_of() -> None:
     row = ask(batch=4).plans[0]
-    assert row.speed_basis == "assumed"
     assert [point.depth for point in row.decode_curve] == [0, 512, 1024]  # each of four has a quarter
     assert any("of all of them" in note for note in ask(batch=4).machine.notes)
     assert not list(pass_notes(Request()))
@@ -113,13 +121,33 @@ def test_memory_bound_guesses_pay_where_the_draft_is_small() -> None:
     assert dear.expected < alone.expected
 
 
+def test_a_draft_guesses_and_takes_in_what_was_checked() -> None:
+    """Half of the model's bytes, three guesses: three passes of one token and one of four, at half price."""
+    groups, model = read_groups(load_model("llama-3.2-1b"), "Q8_0"), load_model("llama-3.2-1b")
+    asked = Request(threads=8, speculate=3, draft_bytes=sum(group.bytes for group in groups) // 2)
+
+    def costs(engine: Engine, request: Request) -> Cost:
+        return Runner(model, DESKTOP, engine, request).decoder(groups).costs(0)[0]
+
+    one, four = (costs(LLAMA, Request(threads=8, batch=tokens)) for tokens in (1, 4))
+    weights = [cost.step.seconds - cost.step.attention_s for cost in (one, four)]
+    assert LLAMA.draft_checks
+    assert costs(LLAMA, asked).draft_s == pytest.approx(1.5 * weights[0] + 0.5 * weights[1], rel=1e-6)
+    forgetful = replace(LLAMA, draft_checks=False)
+    assert costs(forgetful, asked).draft_s == pytest.approx(1.5 * weights[0], rel=1e-6)
+
+
+def test_threads_share_cells_for_one_token_alone() -> None:
+    """A token 513 deep takes 768 padded cells of two threads; two tokens their 514 each."""
+    model, two = load_model("llama-3.2-1b"), replace(DESKTOP, cores=2, threads=2)
+    fast = replace(LLAMA, cache_efficiency=1e6)  # the cache's reading hides
+    one, both = (
+        Runner(model, two, fast, Request(threads=2, batch=batch)).attended(513).seconds for batch in (1, 2)
+    )
+    assert both / one == pytest.approx(2 * 514 / 768)
+
+
 def test_a_batch_deeper_than_the_context_is_refused() -> None:
     with pytest.raises(BadInput, match="8 sequences"):
         ask(batch=8, depth=1000)
     assert ask(batch=4, depth=1000).plans[0].decode_tokens_per_s
-
-
-def test_products_of_many_tokens_fill_their_tiles() -> None:
-    """Code that starts at two tokens and does half of its rate at four."""
-    many = TypeRate("Q8_0", "avx512", 60e9, since=2, half_at=4)
-    assert (many.of_many(1), many.of_many(4), many.of_many(12)) == (None, 30e9, 45e9)
