@@ -26,6 +26,7 @@ from fitcheck.speed.engines import (
     isa_of,
     residual,
 )
+from fitcheck.speed.loads import loads
 from fitcheck.speed.roofline import Load, soft_max, step
 
 ENGINES = {(engine.name, engine.device): engine for engine in load_engines()}
@@ -59,7 +60,8 @@ def test_a_type_brings_its_own_overlap() -> None:
     for weight_type, times in (("Q5_0", 2**0.5), ("Q8_0", 2**0.25)):
         weights = 10**9
         reading = runner.reading.bytes_per_s / rate_of(LLAMA, weight_type, "avx512")
-        load = runner.load(ReadGroup(weight_type, int(weights * reading), weights, matrices=1))
+        group = ReadGroup(weight_type, int(weights * reading), weights, matrices=1)
+        (load,) = loads(group, model, runner.device)
         cost = step((load,), runner.reading.bytes_per_s)
         alone = weights / rate_of(LLAMA, weight_type, "avx512")
         assert cost.seconds == pytest.approx(times * alone, rel=1e-6)
