@@ -6,7 +6,8 @@ stretches of contexts. So one replay answers for a whole stretch, to the byte.
 """
 
 from collections import deque
-from functools import cached_property
+from functools import cache
+from operator import sub
 from typing import NamedTuple
 
 from fitcheck.footprint.arena import Reach, Size, aligned, reach
@@ -38,11 +39,8 @@ class Batch(NamedTuple):
 
     def cells(self, size: Size) -> int:
         """Of the cache it grows with, all slots together."""
-        compressed = size.ratio > 1
-        kept = [Cache(0, 0, ratio=size.ratio)] if compressed else []
-        if size.window is not None or not compressed:
-            kept.append(Cache(0, 0, window=size.window))
-        return sum(cells(one, self.context, self.slots, self.ubatch, self.unified) for one in kept)
+        context, slots, ubatch, unified, _ = self
+        return sum([cells(one, context, slots, ubatch, unified) for one in _looked_at(size.window, size.ratio)])
 
     def bytes(self, size: Size) -> int:
         """Of a tensor of the graph."""
@@ -68,22 +66,26 @@ class Batch(NamedTuple):
         return (self.full, *(count for size, cells in kept for count in (cells, self.seen(size, cells))))
 
 
-class _Stretch(NamedTuple):
-    """Contexts over which a buffer grows evenly, from one of them in equal steps both ways."""
+@cache
+def _looked_at(window: int | None, ratio: int) -> tuple[Cache, ...]:
+    """Caches whose cells a tensor has: compressed ones, those of a window beside them, or all."""
+    compressed = (Cache(0, 0, ratio=ratio),) if ratio > 1 else ()
+    return (*compressed, Cache(0, 0, window=window)) if window is not None or not compressed else compressed
 
-    context: int
+
+class _Stretch(NamedTuple):
+    """Counts over which a buffer grows evenly, from some of them in equal steps both ways."""
+
     counts: tuple[int, ...]
     rises: tuple[int, ...]  # of the counts, a step
     reach: Reach
 
-    def at(self, batch: Batch, counts: tuple[int, ...]) -> int | None:
-        """The bytes for another context with these counts; None where it lies outside."""
-        steps, rest = divmod(batch.context - self.context, CELL_PADDING * batch.slots)
-        if rest or not self.reach.low <= steps <= self.reach.high:
+    def at(self, counts: tuple[int, ...]) -> int | None:
+        """The bytes with other counts; None where they lie outside."""
+        off = [(count - here, rise) for count, here, rise in zip(counts, self.counts, self.rises, strict=True)]
+        steps = next((more // rise for more, rise in off if rise), 0)
+        if not self.reach.low <= steps <= self.reach.high or any(more != steps * rise for more, rise in off):
             return None
-        for count, here, rise in zip(counts, self.counts, self.rises, strict=True):
-            if count != here + steps * rise:
-                return None
         return self.reach.top + steps * self.reach.rise
 
 
@@ -93,33 +95,30 @@ class Growth:
     def __init__(self, known: Graph, moves: tuple[tuple[int, int], ...]) -> None:
         self._known, self._moves = known, moves
         self._stretches: deque[_Stretch] = deque(maxlen=_KEPT)
+        kinds = {(s.window, s.ratio, s.most): s for s in known.sizes if s.score or s.cell}
+        self._growing = tuple(kinds.values())  # one size for each kind of cells that any looks at
+        self._ratios = sorted({1, *(size.ratio for size in self._growing)})
 
     def bytes(self, batch: Batch) -> int:
         counts = batch.cell_counts(self._growing)
         for stretch in self._stretches:
-            if (size := stretch.at(batch, counts)) is not None:
+            if (size := stretch.at(counts)) is not None:
                 return size
         found = self._stretch(batch, counts)
         self._stretches.appendleft(found)
         return found.reach.top
 
-    @cached_property
-    def _growing(self) -> tuple[Size, ...]:
-        """One size for each kind of cells that any looks at."""
-        kinds = {(s.window, s.ratio, s.most): s for s in self._known.sizes if s.score or s.cell}
-        return tuple(kinds.values())
-
     def _stretch(self, batch: Batch, counts: tuple[int, ...]) -> _Stretch:
-        """Replay the graph, with sizes that grow as they would to the next context.
-
-        Sizes are products of tokens and cells: nothing is even while both grow.
-        """
-        further = batch._replace(context=batch.context + CELL_PADDING * batch.slots)
-        if further.full != batch.full:
-            further = batch
+        """Replay the graph, with sizes that grow as they would to the next context that has more cells."""
+        further, rises = batch, (0,) * len(counts)
+        for ratio in self._ratios:
+            longer = batch._replace(context=batch.context + ratio * CELL_PADDING * batch.slots)
+            if longer.full != batch.full:  # sizes are products of tokens and cells: both growing is not even
+                break
+            there = longer.cell_counts(self._growing)
+            if there != counts:
+                further, rises = longer, tuple(map(sub, there, counts))
+                break
         sizes = [(aligned(batch.bytes(size)), aligned(further.bytes(size))) for size in self._known.sizes]
         rising = [(here, there - here) for here, there in sizes]
-        rises = tuple(
-            there - here for here, there in zip(counts, further.cell_counts(self._growing), strict=True)
-        )
-        return _Stretch(batch.context, counts, rises, reach(self._moves, rising, self._known.tensors))
+        return _Stretch(counts, rises, reach(self._moves, rising, self._known.tensors))

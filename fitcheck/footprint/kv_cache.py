@@ -48,16 +48,10 @@ def kv_bytes(
     them, unless the cache is unified (llama-server's default when nobody asks
     for a number of slots). Raises BadInput or UnknownName.
     """
-    caches = owned_caches(
-        model,
-        context,
-        kv_type,
-        slots=slots,
-        ubatch=ubatch,
-        flash_attention=flash_attention,
-        unified=unified,
-    )
-    return state_bytes(model, slots) + sum(cache.bytes for cache in caches)
+    size = state_bytes(model, slots)
+    for row in stored_caches(model, kv_type, flash_attention):
+        size += row.layers * row.cell_bytes * cells(row.cache, context, slots, ubatch, unified)
+    return size
 
 
 def owned_caches(
@@ -71,15 +65,33 @@ def owned_caches(
     unified: bool = False,
 ) -> tuple[OwnedCache, ...]:
     """The caches that layers keep, equal ones together. Arguments as of kv_bytes."""
+    rows = []
+    for cache, layers, value, cell_bytes in stored_caches(model, kv_type, flash_attention):
+        kept = cells(cache, context, slots, ubatch, unified)
+        rows.append(OwnedCache(layers, kept, cache.key, value, cache.window, layers * kept * cell_bytes))
+    return tuple(rows)
+
+
+class StoredCache(NamedTuple):
+    """Layers that keep the same cache, whatever the context: a row of values, and bytes of a cell of one."""
+
+    cache: Cache
+    layers: int
+    value: int
+    cell_bytes: int
+
+
+@lru_cache(maxsize=1024)
+def stored_caches(model: Model, kv_type: str, flash_attention: FlashAttention) -> tuple[StoredCache, ...]:
+    """The caches that layers keep for themselves. Raises what kv_bytes does."""
     kind, known = find_kv_type(kv_type), layout(model)
     _check_type(kind, known, flash_attention)
     rows = []
     for cache, layers in known.caches:
         if cache.owned:
-            kept = cells(cache, context, slots, ubatch, unified)
             value = stored_value_width(model, cache, flash_attention)
-            size = tensor_bytes(kind, cache.key, layers * kept) + tensor_bytes(kind, value, layers * kept)
-            rows.append(OwnedCache(layers, kept, cache.key, value, cache.window, size))
+            size = tensor_bytes(kind, cache.key, 1) + tensor_bytes(kind, value, 1)
+            rows.append(StoredCache(cache, layers, value, size))
     return tuple(rows)
 
 

@@ -9,13 +9,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import accumulate
-from operator import add
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import assign, layers_by_type
-from fitcheck.footprint.formats import tensor_bytes
-from fitcheck.footprint.kv_cache import cells, find_kv_type, stored_value_width
-from fitcheck.footprint.mechanisms import Cache, Mechanism
+from fitcheck.footprint.kv_cache import cells, stored_caches
+from fitcheck.footprint.mechanisms import Mechanism
 from fitcheck.footprint.memory import Choices, ReadGroup
 from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
@@ -202,14 +200,16 @@ def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[Read
             yield ReadGroup(name, count * size, count * read, count * matrices, expert_bytes=chosen)
 
 
-@lru_cache(maxsize=65536)
 def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:
     """Bytes of KV cache and recurrent state of the first n layers, as ``kv_bytes`` counts them all."""
-    cached = _by_kind(
-        model, lambda part: sum(_cached(model, cache, context, choices) for cache in part.caches)
+    kept = {
+        row.cache: row.cell_bytes * cells(row.cache, context, choices.slots, choices.ubatch)
+        for row in stored_caches(model, choices.kv_type, choices.flash_attention)
+    }
+    return _by_kind(
+        model,
+        lambda part: 4 * part.state * choices.slots + sum(kept.get(cache, 0) for cache in part.caches),
     )
-    state = state_by_layer(model, choices.slots)
-    return tuple(map(add, cached, state))
 
 
 @lru_cache(maxsize=4096)
@@ -225,10 +225,3 @@ def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ..
     idle = layout(model).facts.layers_in_file + 1 - len(order)
     return tuple(accumulate([*map(sizes.__getitem__, order), *[0] * idle], initial=0))
 
-
-def _cached(model: Model, cache: Cache, context: int, choices: Choices) -> int:
-    if not cache.owned:
-        return 0
-    kind, kept = find_kv_type(choices.kv_type), cells(cache, context, choices.slots, choices.ubatch)
-    value = stored_value_width(model, cache, choices.flash_attention)
-    return tensor_bytes(kind, cache.key, kept) + tensor_bytes(kind, value, kept)

@@ -1,7 +1,6 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
 from bisect import bisect_right
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -78,40 +77,54 @@ def max_context(
     model: Model, weights: int, request: Request, usable_bytes: int, buffers: tuple[Buffer, ...] = ()
 ) -> int:
     """The longest context, a multiple of 256 over all slots, that fits; 0 where none does."""
-    choices = choices_of(request, buffers)
     free = usable_bytes - weights - runtime_bytes(model)
-    longest = most_cells(model, request) // CELL_PADDING
-    return CELL_PADDING * bisect_right(range(1, longest + 1), free, key=_needs(model, choices).__getitem__)
+    return contexts(model, choices_of(request, buffers)).longest(most_cells(model, request), free)
 
 
 def longest_cache(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
     """Like ``max_context``, of weights and cache alone: no context beyond it fits, whatever else there is."""
-    free, longest = usable_bytes - weights, most_cells(model, request) // CELL_PADDING
-    caches = _caches(model, choices_of(request))
-    return CELL_PADDING * bisect_right(range(1, longest + 1), free, key=caches.__getitem__)
+    most = most_cells(model, request)
+    return contexts(model, choices_of(request)).longest_cache(most, usable_bytes - weights)
 
 
-class _Ladder(dict[int, int]):
-    """Bytes of contexts of so many steps of 256 cells, each worked out when it is first looked up."""
+class Contexts:
+    """What contexts take beside the weights, whatever their format: each worked out when first asked for."""
 
-    def __init__(self, size_of: Callable[[int], int]) -> None:
-        super().__init__()
-        self._size_of = size_of
+    def __init__(self, model: Model, choices: Choices) -> None:
+        self._asked = model, choices
+        self._caches: dict[int, int] = {}
+        self._needs: dict[int, int] = {}
 
-    def __missing__(self, step: int) -> int:
-        self[step] = self._size_of(step * CELL_PADDING)
-        return self[step]
+    def longest(self, most: int, free: int) -> int:
+        """The longest, in steps of 256 cells, up to ``most``, that so many bytes hold; 0 where none does.
+
+        No buffer is worked out for contexts whose cache alone is too large.
+        """
+        last = self.longest_cache(most, free) // CELL_PADDING
+        if last and self._need(last) <= free:
+            return last * CELL_PADDING
+        tried = range(1, last)
+        return CELL_PADDING * bisect_right(tried, free, key=self._need)
+
+    def longest_cache(self, most: int, free: int) -> int:
+        """The same of the cache alone."""
+        steps = range(1, most // CELL_PADDING + 1)
+        return CELL_PADDING * bisect_right(steps, free, key=self._cache)
+
+    def _need(self, steps: int) -> int:
+        if steps not in self._needs:
+            self._needs[steps] = sum(context_bytes(self._asked[0], steps * CELL_PADDING, self._asked[1]))
+        return self._needs[steps]
+
+    def _cache(self, steps: int) -> int:
+        if steps not in self._caches:
+            self._caches[steps] = _cache_bytes(self._asked[0], steps * CELL_PADDING, self._asked[1])
+        return self._caches[steps]
 
 
 @lru_cache(maxsize=1024)
-def _needs(model: Model, choices: Choices) -> _Ladder:
-    """All that contexts need beside the weights."""
-    return _Ladder(lambda context: sum(context_bytes(model, context, choices)))
-
-
-@lru_cache(maxsize=1024)
-def _caches(model: Model, choices: Choices) -> _Ladder:
-    return _Ladder(lambda context: _cache_bytes(model, context, choices))
+def contexts(model: Model, choices: Choices) -> Contexts:
+    return Contexts(model, choices)
 
 
 def most_cells(model: Model, request: Request) -> int:

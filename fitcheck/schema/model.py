@@ -261,4 +261,4 @@ class Model:
 
     def __hash__(self) -> int:
         """Cheap on purpose: what is computed from a Model is kept by it, and its layers are many."""
-        return hash((self.name, self.architecture, self.hidden_size, self.vocab_size, len(self.layers)))
+        return hash(self.name)
