@@ -1,14 +1,14 @@
 """One format judged: where it lies best, whether it fits, and how fast it runs there."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import repeat
 
 from fitcheck.flags import flags_of
 from fitcheck.footprint.compute import understated
 from fitcheck.footprint.conversion import conversions
-from fitcheck.footprint.layers import ByLayer, by_layer, by_layer_of_file
+from fitcheck.footprint.layers import by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
@@ -17,7 +17,7 @@ from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
 from fitcheck.host import Host
 from fitcheck.pace import Runners, Speeds
-from fitcheck.placement import Engines, Seat, Spreader, Way, seat_of
+from fitcheck.placement import Engines, Held, Seat, Spreader, Way, seat_of
 from fitcheck.schema.engine import OWN_ENGINE
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Conversion, Fits, FormatPlan, MemoryItem, Placement
@@ -63,6 +63,7 @@ class Judge:
     host: Host
     request: Request
     context: int
+    _spreaders: dict[str, Spreader] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def plan(self, stored: Stored) -> FormatPlan:
         """The row of a format."""
@@ -73,11 +74,11 @@ class Judge:
         engines = self.host.engines_of(stored)
         if engines is None:
             return self._unrun(stored, self.host.why_no_engine(stored), refused=self.host.refuses(stored))
-        spreader = self._spreader(stored, engines)
-        ways = list(spreader.ways(self.context))
+        spreader, held = self._spreader(engines), self._held(stored)
+        ways = list(spreader.ways(held, self.context))
         if not ways:
             return self._unrun(stored, self._no_way(engines), refused=True)
-        speeds, longest = Speeds(stored, engines, self._runners), spreader.longest
+        speeds, longest = Speeds(stored, engines, self._runners), partial(spreader.longest, held)
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
             return Judged(stored, best, longest, engines, speeds.at(best), speeds)
@@ -191,8 +192,14 @@ class Judge:
 
     def _need(self, stored: Stored, engines: Engines | None = None) -> Footprint:
         """All in one memory, with the engine's own buffers where it has any."""
-        buffers = engines.any.memory.buffers if engines else ()
-        return footprint(self.model, stored.weights_bytes, self.request, self.context, buffers)
+        if engines is None:
+            return self._bare.with_weights(stored.weights_bytes)
+        return self._spreader(engines).need(stored.weights_bytes, self.context)
+
+    @cached_property
+    def _bare(self) -> Footprint:
+        """What is needed beside the weights, whatever the engine."""
+        return footprint(self.model, 0, self.request, self.context)
 
     def _items(self, judged: Judged) -> tuple[MemoryItem, ...]:
         stored, way, engines = judged.stored, judged.way, judged.engines
@@ -225,13 +232,15 @@ class Judge:
             flags=flags_of(way, engines, self.request, self.context, self.host.budget) if engines else (),
         )
 
-    def _spreader(self, stored: Stored, engines: Engines) -> Spreader:
-        def layers() -> ByLayer:
-            if stored.file:
-                return by_layer_of_file(self.model, stored.file)
-            return by_layer(self.model, stored.format)
+    def _spreader(self, engines: Engines) -> Spreader:
+        if engines.name not in self._spreaders:
+            self._spreaders[engines.name] = Spreader(self.model, self.host.seating(engines))
+        return self._spreaders[engines.name]
 
-        return Spreader(self.model, stored.weights_bytes, layers, self.host.seating(engines))
+    def _held(self, stored: Stored) -> Held:
+        if stored.file:
+            return Held(stored.weights_bytes, partial(by_layer_of_file, self.model, stored.file))
+        return Held(stored.weights_bytes, partial(by_layer, self.model, stored.format))
 
     @cached_property
     def _layers(self) -> int:

@@ -1,6 +1,6 @@
 """Which type each tensor of a model takes in a format, and what that weighs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ class TypedTensors(NamedTuple):
     group: TensorGroup
     type: str
     tensors: int  # how many
+    layers: tuple[int, ...]  # that hold them; empty outside the layers
     bytes: int  # all of them together
     bytes_read: int  # what one decode step reads of them
 
@@ -65,7 +66,7 @@ def _placed(model: Model, format_name: str) -> tuple[Placed, ...]:
     for group in known.groups:
         for place, layer in enumerate(group.layers or (None,)):
             name = _type_at(form, group, place, known.facts)
-            weighed = _weigh(group, name, 1)
+            weighed = _weigh(group, name, group.layers[place : place + 1])
             found.append(Placed(layer, group.tensor, name, weighed.bytes, group.unused))
     return tuple(found)
 
@@ -75,8 +76,10 @@ def _type_at(form: Format, group: TensorGroup, place: int, facts: Facts) -> str:
     if group.tensor.keep is not None:
         return _kept_type(form.vectors, group)
     here = slice(place, place + 1)
-    one = group._replace(tensors=1, ordinals=group.ordinals[here], counters=group.counters[here])
-    ((name, _),) = _types(form, one, facts)
+    one = group._replace(
+        tensors=1, layers=group.layers[here], ordinals=group.ordinals[here], counters=group.counters[here]
+    )
+    ((name, _),) = _types(form, _rules(form, facts).get(group.role), one, facts)
     return _fit(name, group.tensor.cols)
 
 
@@ -96,24 +99,32 @@ def weights_bytes(model: Model, format_name: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _weights_bytes(model: Model, format_name: str) -> int:
-    return sum(typed.bytes for typed in _assign(model, format_name))
+    return sum(typed.bytes for typed in in_file(model, format_name))
+
+
+def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
+    """Those first that no format changes."""
+    return tuple(sorted(in_file(model, format_name), key=lambda typed: typed.group.tensor.keep is None))
 
 
 @lru_cache(maxsize=4096)
-def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
+def in_file(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
+    """What ``assign`` gives, in the file's order, for a format by its exact name."""
     form = find_format(format_name)
     known = _layout(form, model)
-    kept = _kept(model, form.vectors, _routers(form))
-    return kept + tuple(
-        _weigh(group, _fit(name, group.tensor.cols), count)
-        for group in known.groups
-        if group.tensor.keep is None
-        for name, count in _types(form, group, known.facts)
-    )
+    rules, found = _rules(form, known.facts), []
+    for group, kept in zip(known.groups, _kept(model, form.vectors, _routers(form)), strict=True):
+        if kept is not None:
+            found.append(kept)
+            continue
+        for name, layers in _types(form, rules.get(group.role), group, known.facts):
+            found.append(_weigh(group, _fit(name, group.tensor.cols), layers))
+    return tuple(found)
 
 
 def _layout(form: Format, model: Model) -> Layout:
-    return _layout_of(model, _routers(form))
+    """The tensors as files of the format have them."""
+    return _layout_of(model, form.vectors, _routers(form))
 
 
 def _routers(form: Format) -> Routers | None:
@@ -121,23 +132,31 @@ def _routers(form: Format) -> Routers | None:
     return routers_of(form) if form.family == "mlx" else None
 
 
-def _layout_of(model: Model, mlx_routers: Routers | None) -> Layout:
-    """The tensors as files of the format have them."""
-    return mlx_layout(model, mlx_routers) if mlx_routers else layout(model)
-
-
 @lru_cache(maxsize=1024)
-def _kept(model: Model, vectors: str, mlx_routers: Routers | None) -> tuple[TypedTensors, ...]:
-    """Tensors no format quantizes. The rope table is GGUF's own."""
-    return tuple(
-        _weigh(group, _kept_type(vectors, group), group.tensors)
-        for group in _layout_of(model, mlx_routers).groups
-        if group.tensor.keep and not (vectors == "F16" and group.tensor.name == "rope_freqs.weight")
+def _layout_of(model: Model, vectors: str, mlx_routers: Routers | None) -> Layout:
+    """The rope table is GGUF's own."""
+    if mlx_routers:
+        return mlx_layout(model, mlx_routers)
+    known = layout(model)
+    if vectors != "F16":
+        return known
+    return known._replace(
+        groups=tuple(group for group in known.groups if group.tensor.name != "rope_freqs.weight")
     )
 
 
-def _weigh(group: TensorGroup, name: str, count: int) -> TypedTensors:
-    tensor, weight_type = group.tensor, TYPES[name]
+@lru_cache(maxsize=1024)
+def _kept(model: Model, vectors: str, mlx_routers: Routers | None) -> tuple[TypedTensors | None, ...]:
+    """Of each group of the layout the type that no format changes; None where it is theirs to choose."""
+    return tuple(
+        _weigh(group, _kept_type(vectors, group), group.layers) if group.tensor.keep else None
+        for group in _layout_of(model, vectors, mlx_routers).groups
+    )
+
+
+def _weigh(group: TensorGroup, name: str, layers: tuple[int, ...]) -> TypedTensors:
+    """Those of a group in these layers, or the one outside of them."""
+    tensor, weight_type, count = group.tensor, TYPES[name], len(layers) or 1
     size = count * tensor_bytes(weight_type, tensor.cols, tensor.rows, tensor.stack)
     if group.unused:
         read = 0
@@ -145,20 +164,27 @@ def _weigh(group: TensorGroup, name: str, count: int) -> TypedTensors:
         read = size
     else:
         read = count * tensor_bytes(weight_type, tensor.cols, tensor.rows_read, tensor.stack_read)
-    return TypedTensors(group, name, count, size, read)
+    return TypedTensors(group, name, count, layers, size, read)
 
 
-def _types(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, int]]:
-    """Types of a group's tensors before the check of columns, with how many take each."""
+_Typed = tuple[tuple[str, tuple[int, ...]], ...]
+"""Types, each with the layers that have it."""
+
+
+def _types(form: Format, rule: Rule | None, group: TensorGroup, facts: Facts) -> _Typed:
+    """Types of a group's tensors before the check of columns."""
     if group.role == "output":
-        yield _output_type(form, group.tensor.cols, facts), group.tensors
-    elif group.role == "token_embd":
-        yield form.token_embd or form.default, group.tensors
-    elif form.stacks is not None:
-        yield form.stacks if group.tensor.stack > 1 else form.default, group.tensors
-    else:
-        for name, places in _split(form, group, facts):
-            yield _override(form, group.role, name, facts), len(places)
+        return ((_output_type(form, group.tensor.cols, facts), group.layers),)
+    if group.role == "token_embd":
+        return ((form.token_embd or form.default, group.layers),)
+    if form.stacks is not None:
+        return ((form.stacks if group.tensor.stack > 1 else form.default, group.layers),)
+    if rule is None:
+        return ((_override(form, group.role, form.default, facts), group.layers),)
+    return tuple(
+        (_override(form, group.role, name, facts), layers)
+        for name, layers in _split(form, rule, group, facts)
+    )
 
 
 def _output_type(form: Format, cols: int, facts: Facts) -> str:
@@ -170,53 +196,14 @@ def _output_type(form: Format, cols: int, facts: Facts) -> str:
     return "Q8_0" if cols % block or facts.falcon else form.output
 
 
-def layers_by_type(model: Model, format_name: str) -> tuple[tuple[TypedTensors, tuple[int, ...]], ...]:
-    """What ``assign`` gives for tensors in layers, with the layers that hold them."""
-    form = find_format(format_name)
-    known = _layout(form, model)
-    return tuple(
-        (_weigh(group, _type_of(form, group, name), len(layers)), layers)
-        for group in known.groups
-        if group.layers and not (form.vectors == "F16" and group.tensor.name == "rope_freqs.weight")
-        for name, layers in _layers(form, group, known.facts)
-    )
-
-
-def _type_of(form: Format, group: TensorGroup, name: str) -> str:
-    if group.tensor.keep is not None:
-        return form.vectors if group.tensor.keep == "F32" else group.tensor.keep
-    return _fit(name, group.tensor.cols)
-
-
-def _layers(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The types of a group's tensors, each with its layers."""
-    if group.tensor.keep is not None or form.stacks is not None:
-        yield from ((name, group.layers) for name, _ in _types(form, group, facts))
-        return
-    every = _places(form, group)
-    for name, places in _split(form, group, facts):
-        layers = group.layers
-        if len(places) < len(every):
-            layer_of = dict(zip(every, layers, strict=True))
-            layers = tuple(layer_of[place] for place in places)
-        yield _override(form, group.role, name, facts), layers
-
-
-def _places(form: Format, group: TensorGroup) -> tuple[int, ...]:
-    return group.counters if form.low_bit else group.ordinals
-
-
-def _split(form: Format, group: TensorGroup, facts: Facts) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Apply the role's rule: the first condition that a tensor meets gives its type. With their places."""
-    left = _places(form, group)
+def _split(form: Format, rule: Rule, group: TensorGroup, facts: Facts) -> _Typed:
+    """The first condition that a tensor meets gives its type."""
     total = facts.attn_v_tensors if group.role == "attn_v" else facts.layers_in_file
     scope = Scope(total, facts.gqa, facts.experts)
-    for condition, name in _rules(form, facts).get(group.role, ()):
-        chosen, left = _choose(condition, left, scope)
-        if chosen:
-            yield name, chosen
-    if left:
-        yield form.default, left
+    places = group.counters if form.low_bit else group.ordinals
+    chosen = _deal(tuple(condition for condition, _ in rule), places, group.layers, scope)
+    names = (*(name for _, name in rule), form.default)
+    return tuple((name, layers) for name, layers in zip(names, chosen, strict=True) if layers)
 
 
 def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
@@ -228,20 +215,38 @@ def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
 
 
 @lru_cache(maxsize=8192)
-def _choose(
-    condition: Condition, places: tuple[int, ...], scope: Scope
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The places whose tensors meet the condition, and the others."""
-    meets = _CONDITIONS[condition]
-    chosen = tuple(i for i in places if meets(i, scope))
-    return chosen, tuple(i for i in places if not meets(i, scope))
+def _deal(
+    conditions: tuple[Condition, ...], places: tuple[int, ...], layers: tuple[int, ...], scope: Scope
+) -> tuple[tuple[int, ...], ...]:
+    """By condition the layers whose tensors are the first to meet it, and last those that meet none."""
+    left, found = list(zip(places, layers, strict=True)), []
+    for condition in conditions:
+        chosen, left = _choose(condition, left, scope)
+        found.append(tuple([layer for _, layer in chosen]))
+    return (*found, tuple([layer for _, layer in left]))
 
 
-_CONDITIONS: dict[Condition, Callable[[int, Scope], bool]] = {
-    "always": lambda i, scope: True,
-    "gqa4": lambda i, scope: scope.gqa >= 4,
-    "gqa4 or moe": lambda i, scope: scope.gqa >= 4 or scope.experts >= 4,
-    "8 experts": lambda i, scope: scope.experts == 8,
+_Places = list[tuple[int, int]]
+"""Tensors by their place, each with its layer."""
+
+
+def _choose(condition: Condition, left: _Places, scope: Scope) -> tuple[_Places, _Places]:
+    """Those that meet the condition, and the others."""
+    if (asked := _OF_MODELS.get(condition)) is not None:
+        return (left, []) if asked(scope) else ([], left)
+    meets = _OF_PLACES[condition]
+    chosen = [one for one in left if meets(one[0], scope)]
+    return chosen, [one for one in left if not meets(one[0], scope)]
+
+
+_OF_MODELS: dict[Condition, Callable[[Scope], bool]] = {
+    "always": lambda scope: True,
+    "gqa4": lambda scope: scope.gqa >= 4,
+    "gqa4 or moe": lambda scope: scope.gqa >= 4 or scope.experts >= 4,
+    "8 experts": lambda scope: scope.experts == 8,
+}
+
+_OF_PLACES: dict[Condition, Callable[[int, Scope], bool]] = {
     "first 2": lambda i, scope: i < 2,
     "first 4": lambda i, scope: i < 4,
     "first sixteenth": lambda i, scope: i < scope.total // 16,

@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     def cells(self, size: Size) -> int:
         """Of the cache it grows with, all slots together."""
         context, slots, ubatch, unified, _ = self
-        return sum([cells(one, context, slots, ubatch, unified) for one in _looked_at(size.window, size.ratio)])
+        seen = _looked_at(size.window, size.ratio)
+        return sum([cells(one, context, slots, ubatch, unified) for one in seen])
 
     def bytes(self, size: Size) -> int:
         """Of a tensor of the graph."""
@@ -82,7 +83,7 @@ class _Stretch(NamedTuple):
 
     def at(self, counts: tuple[int, ...]) -> int | None:
         """The bytes with other counts; None where they lie outside."""
-        off = [(count - here, rise) for count, here, rise in zip(counts, self.counts, self.rises, strict=True)]
+        off = [*zip(map(sub, counts, self.counts), self.rises, strict=True)]
         steps = next((more // rise for more, rise in off if rise), 0)
         if not self.reach.low <= steps <= self.reach.high or any(more != steps * rise for more, rise in off):
             return None

@@ -11,10 +11,11 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from fitcheck.footprint.assignment import assign, layers_by_type
+from fitcheck.footprint.assignment import TypedTensors, assign, in_file
 from fitcheck.footprint.kv_cache import cells, stored_caches
 from fitcheck.footprint.mechanisms import Mechanism
 from fitcheck.footprint.memory import Choices, ReadGroup
+from fitcheck.footprint.mixes import find_format
 from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
@@ -58,10 +59,10 @@ def span(sums: tuple[int, ...], layers: range) -> int:
     return sums[layers.stop] - sums[layers.start] if layers else 0
 
 
-def experts_of(model: Model, format_name: str) -> tuple[int, int]:
-    """Bytes of all stacked experts, and of those that a token reads."""
-    experts = [typed for typed in assign(model, format_name) if _STACKED in typed.group.tensor.name]
-    return sum(typed.bytes for typed in experts), sum(typed.bytes_read for typed in experts)
+def experts_of(tensors: Iterable[TypedTensors]) -> tuple[int, int]:
+    """Bytes of all stacked experts among these, and of those that a token reads."""
+    experts = [typed for typed in tensors if _STACKED in typed.group.tensor.name]
+    return sum([typed.bytes for typed in experts]), sum([typed.bytes_read for typed in experts])
 
 
 @lru_cache(maxsize=1024)
@@ -69,13 +70,14 @@ def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
     together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
     largest = 0
-    for typed, layers in layers_by_type(model, format_name):
-        tensor, unused = typed.group.tensor, typed.group.unused
-        sums = together.setdefault((typed.type, layers, _STACKED in tensor.name), [0, 0, 0, 0])
-        size = typed.bytes // typed.tensors
-        largest = max(largest, size)
-        sums[0] += size
-        sums[1] += typed.bytes_read // typed.tensors
+    for group, name, tensors, layers, size, read in in_file(model, find_format(format_name).name):
+        if not layers:
+            continue
+        tensor, unused = group.tensor, group.unused
+        sums = together.setdefault((name, layers, _STACKED in tensor.name), [0, 0, 0, 0])
+        largest = max(largest, size // tensors)
+        sums[0] += size // tensors
+        sums[1] += read // tensors
         sums[2] += 0 if unused else tensor.weights_read
         sums[3] += 0 if unused or tensor.rows_read < 2 else tensor.stack_read
     placed = tuple(Placed(*where, *sums) for where, sums in together.items())
@@ -86,7 +88,7 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest
     tables = output = copied = 0
     table_reads, output_reads = [], []
     for typed in assign(model, format_name):
-        if typed.group.layers:
+        if typed.layers:
             continue
         tensor = typed.group.tensor
         read = ReadGroup(
@@ -119,12 +121,15 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest
 
 
 def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
-    sizes = [0] * layers
+    sizes: dict[tuple[int, ...], int] = {}
     for _, there, stacked, size, *_ in placed:
         if stacked == experts:
-            for layer in there:
-                sizes[layer] += size
-    return tuple(accumulate((*sizes, output), initial=0))
+            sizes[there] = sizes.get(there, 0) + size
+    sums = [0] * layers
+    for there, size in sizes.items():
+        for layer in there:
+            sums[layer] += size
+    return tuple(accumulate((*sums, output), initial=0))
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:
@@ -224,4 +229,3 @@ def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ..
     sizes = [sum(map(size_of, parts)) for parts in mechanisms_by_kind(model)]
     idle = layout(model).facts.layers_in_file + 1 - len(order)
     return tuple(accumulate([*map(sizes.__getitem__, order), *[0] * idle], initial=0))
-

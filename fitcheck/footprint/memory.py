@@ -1,11 +1,12 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.errors import BadInput
-from fitcheck.footprint.assignment import assign
+from fitcheck.footprint.assignment import TypedTensors, assign
 from fitcheck.footprint.compute import compute_bytes, runtime_bytes
 from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
@@ -25,6 +26,13 @@ class Footprint(NamedTuple):
     compute_bytes: int
     runtime_bytes: int
     total_bytes: int
+
+    def with_weights(self, weights_bytes: int) -> "Footprint":
+        """The same beside other weights."""
+        beside = self.total_bytes - self.weights_bytes
+        return Footprint(
+            weights_bytes, self.kv_bytes, self.compute_bytes, self.runtime_bytes, weights_bytes + beside
+        )
 
 
 class ReadGroup(NamedTuple):
@@ -101,10 +109,15 @@ class Contexts:
         No buffer is worked out for contexts whose cache alone is too large.
         """
         last = self.longest_cache(most, free) // CELL_PADDING
-        if last and self._need(last) <= free:
+        if last == 0:
+            return 0
+        if last == most // CELL_PADDING and self._need(last) <= free:
             return last * CELL_PADDING
-        tried = range(1, last)
-        return CELL_PADDING * bisect_right(tried, free, key=self._need)
+        # All steps, so that every format tries the same ones first.
+        steps = range(1, most // CELL_PADDING + 1)
+        return CELL_PADDING * bisect_left(
+            steps, True, key=lambda step: step > last or self._need(step) > free
+        )
 
     def longest_cache(self, most: int, free: int) -> int:
         """The same of the cache alone."""
@@ -134,19 +147,26 @@ def most_cells(model: Model, request: Request) -> int:
 
 def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
     """What one token reads: a row of a looked-up table, the active experts, all else whole."""
+    return reads_of(assign(model, format_name))
+
+
+def reads_of(tensors: Iterable[TypedTensors]) -> tuple[ReadGroup, ...]:
+    """What one token reads of these, type by type."""
     found: dict[str, list[int]] = {}
-    for typed in assign(model, format_name):
-        tensor, tensors = typed.group.tensor, 0 if typed.group.unused else typed.tensors
-        sums = found.setdefault(typed.type, [0, 0, 0, 0, 0, 0])
-        weights = tensor.weights_read * tensors
-        sums[0] += typed.bytes_read
+    for group, name, count, _, size, read in tensors:
+        sums = found.setdefault(name, [0, 0, 0, 0, 0, 0])
+        if group.unused:
+            continue
+        tensor = group.tensor
+        weights = tensor.weights_read * count
+        sums[0] += read
         sums[1] += weights
-        sums[2] += tensor.stack_read * tensors if tensor.rows_read > 1 else 0
+        sums[2] += tensor.stack_read * count if tensor.rows_read > 1 else 0
         if tensor.part not in PER_PROMPT:
             sums[3] += weights
-            sums[4] += 0 if typed.group.unused else typed.bytes
-        sums[5] += typed.bytes_read if 1 < tensor.stack != tensor.stack_read else 0
-    return tuple(ReadGroup(name, *sums) for name, sums in found.items())
+            sums[4] += size
+        sums[5] += read if 1 < tensor.stack != tensor.stack_read else 0
+    return tuple([ReadGroup(name, *sums) for name, sums in found.items()])
 
 
 @lru_cache(maxsize=65536)

@@ -84,6 +84,19 @@ class Residence:
         """The output counted."""
         return self.weights.layers
 
+    def held(self, layers: int) -> int:
+        """Weights and cache of the first so many layers."""
+        return self.weights.dense[layers] + self.weights.experts[layers] + self._work.cache[layers]
+
+    def ram_beside(self) -> int:
+        """What RAM takes beside the layers in it, where cards have others."""
+        return self._work.fixed + self._work.host + (0 if self.tables_on_cards else self.weights.tables)
+
+    def card_beside(self, card: int, cards: int) -> int:
+        """What one of so many cards takes beside its layers, where RAM has others."""
+        buffer = self._work.cards.on(pipelined=False, last=card == cards - 1, staged=self.weights.largest)
+        return buffer + self._tables_on(card, cards)
+
     def ram_bytes(self, spread: Spread) -> int:
         work = self._work
         return self.ram_weights(spread) + work.fixed + work.cache[spread.in_ram] + self._host(spread)
@@ -106,9 +119,13 @@ class Residence:
         held = sums.dense[stop] - sums.dense[start]
         if in_ram < stop:
             held += sums.experts[stop] - sums.experts[max(start, in_ram)]
-        if self.tables_on_cards and card == 0:
-            held += sums.tables - (sums.copied if len(spread.ends) == 1 else 0)
-        return held
+        return held + self._tables_on(card, len(spread.ends))
+
+    def _tables_on(self, card: int, cards: int) -> int:
+        """They go with the first layer."""
+        if card or not self.tables_on_cards:
+            return 0
+        return self.weights.tables - (self.weights.copied if cards == 1 else 0)
 
     def items(self, spread: Spread, names: tuple[str, ...], *, mapped: bool) -> tuple[MemoryItem, ...]:
         """Every item, device by device; ``names`` are the cards', whose weights were read through the RAM."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.assignment import assign, weights_bytes
+from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.layers import experts_of
-from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, read_groups
+from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, reads_of
 from fitcheck.footprint.mix import Format
 from fitcheck.footprint.mixes import FORMATS, find_format, formats_on
 from fitcheck.footprint.mlx import mlx_notes
@@ -45,12 +45,22 @@ def stored_in_each(model: Model, *, apple: bool = False) -> tuple[Stored, ...]:
 def stored_as(model: Model, format_name: str) -> Stored:
     """A model in a format. Raises UnknownName."""
     form = find_format(format_name)
-    groups = read_groups(model, form.name)
-    size = weights_bytes(model, form.name)
-    experts = experts_of(model, form.name)
-    notes = mlx_notes(model) if form.family == "mlx" else ()
-    tables = sum(typed.bytes for typed in assign(model, form.name) if typed.group.tensor.part == "embedding")
-    return Stored(form.name, size, groups, form.engines, form.ternary, form.arches, notes, *experts, tables)
+    typed = assign(model, form.name)
+    size = tables = 0
+    for one in typed:
+        size += one.bytes
+        tables += one.bytes if one.group.tensor.part == "embedding" else 0
+    return Stored(
+        form.name,
+        size,
+        reads_of(typed),
+        form.engines,
+        form.ternary,
+        form.arches,
+        mlx_notes(model) if form.family == "mlx" else (),
+        *experts_of(typed),
+        tables,
+    )
 
 
 def stored_in(weights: FileWeights) -> Stored:
