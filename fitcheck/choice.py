@@ -42,7 +42,7 @@ def offer(model: Model, stored: Stored) -> Offer:
     return Offer(stored, bits, order, needs_native_training(model, stored))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=512)  # the catalogue: the next machine asks again
 def offers(model: Model, *, apple: bool) -> tuple[Offer, ...]:
     """Every format that the model can be put in on such a machine."""
     listed = stored_in_each(model, apple=apple and runs_on_mlx(model))

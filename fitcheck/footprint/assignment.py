@@ -107,7 +107,7 @@ def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     return tuple(sorted(in_file(model, format_name), key=lambda typed: typed.group.tensor.keep is None))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=128)  # one model in all formats
 def in_file(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     """What ``assign`` gives, in the file's order, for a format by its exact name."""
     form = find_format(format_name)
@@ -132,7 +132,7 @@ def _routers(form: Format) -> Routers | None:
     return routers_of(form) if form.family == "mlx" else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _layout_of(model: Model, vectors: str, mlx_routers: Routers | None) -> Layout:
     """The rope table is GGUF's own."""
     if mlx_routers:
@@ -145,7 +145,7 @@ def _layout_of(model: Model, vectors: str, mlx_routers: Routers | None) -> Layou
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _kept(model: Model, vectors: str, mlx_routers: Routers | None) -> tuple[TypedTensors | None, ...]:
     """Of each group of the layout the type that no format changes; None where it is theirs to choose."""
     return tuple(

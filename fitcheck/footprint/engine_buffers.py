@@ -11,7 +11,6 @@ from fitcheck.schema.engine import Buffer
 from fitcheck.schema.model import Attention, Experts, FeedForward, LatentAttention, Model
 
 
-@lru_cache(maxsize=4096)
 def engine_buffers(model: Model, buffers: tuple[Buffer, ...], context: int, slots: int) -> dict[str, int]:
     """Bytes of each buffer by its name, in the profile's order."""
     found: dict[str, int] = {}

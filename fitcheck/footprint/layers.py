@@ -65,7 +65,7 @@ def experts_of(tensors: Iterable[TypedTensors]) -> tuple[int, int]:
     return sum([typed.bytes for typed in experts]), sum([typed.bytes_read for typed in experts])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
     together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}

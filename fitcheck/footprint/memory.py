@@ -76,7 +76,7 @@ def footprint(
     context = context or request.context
     if context is None:
         raise BadInput("no context was asked for", "say --context 4096")
-    kv, compute = context_bytes(model, context, choices_of(request, buffers))
+    kv, compute = contexts(model, choices_of(request, buffers)).bytes(context)
     runtime = runtime_bytes(model)
     return Footprint(weights, kv, compute, runtime, weights + kv + compute + runtime)
 
@@ -101,38 +101,43 @@ class Contexts:
     def __init__(self, model: Model, choices: Choices) -> None:
         self._asked = model, choices
         self._caches: dict[int, int] = {}
-        self._needs: dict[int, int] = {}
+        self._buffers: dict[int, int] = {}
+
+    def bytes(self, context: int) -> tuple[int, int]:
+        """Of the cache, and of all buffers."""
+        return self._cache(context), self._buffer(context)
 
     def longest(self, most: int, free: int) -> int:
         """The longest, in steps of 256 cells, up to ``most``, that so many bytes hold; 0 where none does.
 
         No buffer is worked out for contexts whose cache alone is too large.
         """
-        last = self.longest_cache(most, free) // CELL_PADDING
-        if last == 0:
-            return 0
-        if last == most // CELL_PADDING and self._need(last) <= free:
-            return last * CELL_PADDING
+        longest = self.longest_cache(most, free)
+        if longest == 0 or (longest + CELL_PADDING > most and sum(self.bytes(longest)) <= free):
+            return longest
         # All steps, so that every format tries the same ones first.
-        steps = range(1, most // CELL_PADDING + 1)
         return CELL_PADDING * bisect_left(
-            steps, True, key=lambda step: step > last or self._need(step) > free
+            _steps(most), True, key=lambda context: context > longest or sum(self.bytes(context)) > free
         )
 
     def longest_cache(self, most: int, free: int) -> int:
         """The same of the cache alone."""
-        steps = range(1, most // CELL_PADDING + 1)
-        return CELL_PADDING * bisect_right(steps, free, key=self._cache)
+        return CELL_PADDING * bisect_right(_steps(most), free, key=self._cache)
 
-    def _need(self, steps: int) -> int:
-        if steps not in self._needs:
-            self._needs[steps] = sum(context_bytes(self._asked[0], steps * CELL_PADDING, self._asked[1]))
-        return self._needs[steps]
+    def _cache(self, context: int) -> int:
+        if context not in self._caches:
+            self._caches[context] = _cache_bytes(*self._asked, context)
+        return self._caches[context]
 
-    def _cache(self, steps: int) -> int:
-        if steps not in self._caches:
-            self._caches[steps] = _cache_bytes(self._asked[0], steps * CELL_PADDING, self._asked[1])
-        return self._caches[steps]
+    def _buffer(self, context: int) -> int:
+        if context not in self._buffers:
+            self._buffers[context] = _buffer_bytes(*self._asked, context)
+        return self._buffers[context]
+
+
+def _steps(most: int) -> range:
+    """Contexts worth a look."""
+    return range(CELL_PADDING, most + 1, CELL_PADDING)
 
 
 @lru_cache(maxsize=1024)
@@ -169,21 +174,18 @@ def reads_of(tensors: Iterable[TypedTensors]) -> tuple[ReadGroup, ...]:
     return tuple([ReadGroup(name, *sums) for name, sums in found.items()])
 
 
-@lru_cache(maxsize=65536)
-def context_bytes(model: Model, context: int, choices: Choices) -> tuple[int, int]:
-    kv_type, slots, ubatch, flash, outputs, buffers = choices
-    kv = _cache_bytes(model, context, choices)
-    if buffers:
-        return kv, sum(engine_buffers(model, buffers, context, slots).values())
-    compute = compute_bytes(
-        model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
-    )
-    return kv, compute
-
-
-def _cache_bytes(model: Model, context: int, choices: Choices) -> int:
+def _cache_bytes(model: Model, choices: Choices, context: int) -> int:
     kv_type, slots, ubatch, flash, _, _ = choices
     return kv_bytes(model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash)
+
+
+def _buffer_bytes(model: Model, choices: Choices, context: int) -> int:
+    kv_type, slots, ubatch, flash, outputs, buffers = choices
+    if buffers:
+        return sum(engine_buffers(model, buffers, context, slots).values())
+    return compute_bytes(
+        model, context, kv_type, slots=slots, ubatch=ubatch, flash_attention=flash, outputs=outputs
+    )
 
 
 def choices_of(request: Request, buffers: tuple[Buffer, ...] = ()) -> Choices:

@@ -8,13 +8,12 @@ at a time. Several cards that hold all layers work on four micro-batches at
 once and keep the inputs of each.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.graph import widest_part
 from fitcheck.footprint.kv_cache import cells, pad_context
 from fitcheck.footprint.mechanisms import Cache
-from fitcheck.footprint.memory import Choices, context_bytes
+from fitcheck.footprint.memory import Choices, contexts
 from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
 
@@ -34,10 +33,9 @@ def output_bytes(model: Model, slots: int) -> int:
 
 def cpu_buffer(model: Model, context: int, choices: Choices) -> int:
     """The compute buffer of a CPU that does all of it."""
-    return context_bytes(model, context, choices)[1] - output_bytes(model, choices.slots)
+    return contexts(model, choices).bytes(context)[1] - output_bytes(model, choices.slots)
 
 
-@lru_cache(maxsize=4096)
 def host_buffer(model: Model, context: int, choices: Choices, *, pipelined: bool = False) -> int:
     """What stays in RAM where cards compute: masks, embeddings, and the other way round.
 
@@ -66,7 +64,6 @@ class CardBuffers(NamedTuple):
         return max(self.whole, staged + self.staging)
 
 
-@lru_cache(maxsize=4096)
 def card_buffers(model: Model, context: int, choices: Choices) -> CardBuffers:
     if choices.buffers:  # every card that computes has them
         size = cpu_buffer(model, context, choices)

@@ -45,7 +45,7 @@ class Spread(NamedTuple):
         return len(self.ends) > 1 and not self.experts_in_ram
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 class Workspace:
     """What a context takes beside the weights, whatever their format and wherever the layers lie."""
 
@@ -193,6 +193,6 @@ def host_items(model: Model, slots: int) -> tuple[MemoryItem, MemoryItem]:
     return _anonymous("output buffer", RAM, output_bytes(model, slots)), runtime
 
 
-@lru_cache(maxsize=4096)  # most are the same for every format
+@lru_cache(maxsize=512)  # most are the same for every format
 def _anonymous(what: Holding, device: str, size: int) -> MemoryItem:
     return MemoryItem(what, device, size, "anonymous", resident=True)

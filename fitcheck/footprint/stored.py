@@ -30,7 +30,6 @@ class Stored(NamedTuple):
     file: FileWeights | None = None
 
 
-@lru_cache(maxsize=512)  # the catalogue: the next machine asks again
 def stored_in_each(model: Model, *, apple: bool = False) -> tuple[Stored, ...]:
     """A model in all formats of such a machine.
 

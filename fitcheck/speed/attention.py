@@ -82,7 +82,7 @@ class Attending(NamedTuple):
     speed: float = 1.0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def attention_s(model: Model, depth: int, by: Attending, layers: range | None = None) -> float:
     """Seconds in which all cores attend for one token, of these layers or all, however fast memory is.
 

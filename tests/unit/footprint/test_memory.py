@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.memory import choices_of, context_bytes, footprint, max_context, read_groups
+from fitcheck.footprint.memory import choices_of, contexts, footprint, max_context, read_groups
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import Repacked, repacked, repacked_bytes
 from fitcheck.footprint.residence import ram_weight_items
@@ -143,5 +143,5 @@ def test_a_plan_reserves_the_logits_of_a_server(llama_70b):
     served = choices_of(Request(slots=2))
     bare = served._replace(outputs=None)
     assert served.outputs == 2
-    less = context_bytes(llama_70b, 4096, bare)[1] - context_bytes(llama_70b, 4096, served)[1]
+    less = contexts(llama_70b, bare).bytes(4096)[1] - contexts(llama_70b, served).bytes(4096)[1]
     assert 0 < less <= 4 * 512 * llama_70b.vocab_size
