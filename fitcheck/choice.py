@@ -7,6 +7,7 @@ takes one row of each, and most formats then are never looked at.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from math import inf
 from typing import NamedTuple
 
@@ -109,25 +110,33 @@ def best(candidates: Iterable[Candidate], model: Model) -> Candidate | None:
     to BEST_BITS; a comfortable fit comes before a tight one, and all layers on
     GPUs before some in RAM where that leaves GOOD_BITS or more.
     """
-    able = [one for one in candidates if one.able]
+    able = _in_order(one for one in candidates if one.able)
     for enough in (_comfortable, fitting):
         lossless = [one for one in able if model.trained_ternary and one.ternary and enough(one)]
         if lossless:
             return max(lossless, key=_speed)
         on_gpus = [one for one in able if GOOD_BITS <= one.offer.bits_per_weight <= BEST_BITS]
-        if found := most_faithful(on_gpus, _all_on_gpus(enough)) or most_faithful(able, enough):
+        if found := _first(on_gpus, _all_on_gpus(enough)) or _first(able, enough):
             return found
     return None
 
 
 def most_faithful(candidates: Iterable[Candidate], enough: Test) -> Candidate | None:
     """Of those that pass the first in order, the fastest of equals."""
-    ordered = sorted(candidates, key=_order)
-    first = next(filter(enough, ordered), None)
+    return _first(_in_order(candidates), enough)
+
+
+def _in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=_order)
+
+
+def _first(ordered: Sequence[Candidate], enough: Test) -> Candidate | None:
+    left = iter(ordered)
+    first = next(filter(enough, left), None)
     if first is None:
         return None
-    equal = (one for one in ordered if _order(one) == _order(first))
-    return max(filter(enough, equal), key=_speed)
+    equal = takewhile(lambda one: _order(one) == _order(first), left)
+    return max((first, *filter(enough, equal)), key=_speed)
 
 
 def _order(one: Candidate) -> tuple[bool, float]:

@@ -4,6 +4,7 @@ Pure, like the planner. One Host serves every model that is asked of the same ma
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from fitcheck.budget import budget_of
@@ -26,7 +27,9 @@ class Host:
         self._usable = {(engine.name, engine.device): engine for engine in engines if self._can_use(engine)}
         self._bases = {engine.name: engine.base for engine in engines}
         self._gpu_only = frozenset(engine.name for engine in engines if engine.gpu_only)
-        self._engines: dict[tuple[tuple[str, ...], tuple[str, ...]], Engines | None] = {}
+        self._asked: dict[int, Request] = {}  # by context
+        self._engines: dict[str, Engines | None] = {}  # by format
+        self._runs: dict[str, bool] = {}  # by format
         self._seatings: dict[str, Seating] = {}
         self._devices: dict[tuple[str, schema.Device, int], Device] = {}
 
@@ -35,12 +38,23 @@ class Host:
         """Whether it has one, with memory of its own or not."""
         return bool(self.budget.cards or self.budget.unified)
 
+    def asked(self, context: int) -> Request:
+        """The request with so long a context."""
+        if context not in self._asked:
+            self._asked[context] = replace(self.request, context=context)
+        return self._asked[context]
+
     def may_hold(self, stored: Stored) -> bool:
         """False where the weights alone are more than all memories, however they are spread."""
-        ram, asked = self.budget.ram, self.request
-        if ram is not None:
-            return stored.weights_bytes <= ram.usable_bytes + self._on_gpus
-        return bool(asked.gpu_layers or asked.cpu_moe_layers) or self.gpus_may_hold(stored)
+        if self._anywhere is not None:
+            return stored.weights_bytes <= self._anywhere
+        return bool(self.request.gpu_layers or self.request.cpu_moe_layers) or self.gpus_may_hold(stored)
+
+    @cached_property
+    def _anywhere(self) -> int | None:
+        """No more fits in all memories together; None where nothing is known of the RAM."""
+        ram = self.budget.ram
+        return None if ram is None else ram.usable_bytes + self._on_gpus
 
     def gpus_may_hold(self, stored: Stored) -> bool:
         """False where all layers together are more than the memories of all GPUs."""
@@ -55,10 +69,10 @@ class Host:
 
     def engines_of(self, stored: Stored) -> Engines | None:
         """The first of the format's engines that this machine can use, or the one asked for."""
-        kind = (stored.engines, stored.arches)
-        if kind not in self._engines:
-            self._engines[kind] = None if self._refusal(stored) else self._first_of(stored.engines)
-        return self._engines[kind]
+        name = stored.format
+        if name not in self._engines:
+            self._engines[name] = None if self._refusal(stored) else self._first_of(stored.engines)
+        return self._engines[name]
 
     def _first_of(self, names: tuple[str, ...]) -> Engines | None:
         wanted = (self.request.engine,) if self.request.engine else names
@@ -67,8 +81,11 @@ class Host:
 
     def runs(self, stored: Stored) -> bool:
         """Whether people can run it: fitcheck's own packing is for measuring, no engine loads it."""
-        engines = self.engines_of(stored)
-        return engines is not None and engines.name != OWN_ENGINE
+        name = stored.format
+        if name not in self._runs:
+            engines = self.engines_of(stored)
+            self._runs[name] = engines is not None and engines.name != OWN_ENGINE
+        return self._runs[name]
 
     def refuses(self, stored: Stored) -> bool:
         """Whether it is known that the format can't run here; else what isn't measured isn't known."""

@@ -67,8 +67,8 @@ def host_for(machine: Machine, request: Request, engines: Sequence[Engine]) -> H
 
 def judge_on(host: Host, model: Model, context: int | None) -> Judge:
     """The judge of all formats, with so long a context. Raises BadInput where the model can't do as asked."""
-    context = context_for(model, replace(host.request, context=context))
-    request = replace(host.request, context=context)
+    context = context_for(model, context)
+    request = host.asked(context)
     _check_depth(request, context)
     _check_layers(model, request, host.budget)
     return Judge(model, host, request, context)
@@ -86,17 +86,17 @@ def candidates_of(judge: Judge, file: FileWeights | None = None) -> list[Candida
     ]
 
 
-def context_for(model: Model, request: Request) -> int:
+def context_for(model: Model, asked: int | None) -> int:
     """The context to plan for: 4096 unless asked. Raises BadInput beyond what the model knows."""
-    longest = model.context_max or request.context or DEFAULT_CONTEXT
-    if request.context is None:
+    longest = model.context_max or asked or DEFAULT_CONTEXT
+    if asked is None:
         return min(DEFAULT_CONTEXT, longest)
-    if request.context > longest:
+    if asked > longest:
         raise BadInput(
-            f"{model.name} has a context of at most {longest} tokens, not {request.context}",
+            f"{model.name} has a context of at most {longest} tokens, not {asked}",
             f"ask for --context {longest} or less",
         )
-    return request.context
+    return asked
 
 
 def _check_depth(request: Request, context: int) -> None:

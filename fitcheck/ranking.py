@@ -135,7 +135,7 @@ def take_on(
 
 def take(model: Model, host: Host) -> RankedModel:
     """The format of a model to take, or what comes nearest to running. Raises what the planner does."""
-    judge = judge_on(host, model, _within(model, host.request).context)
+    judge = judge_on(host, model, _within(model, host.request.context))
     candidates = candidates_of(judge)
     found = best(candidates, model) or nearest(candidates)
     return RankedModel(summary(model), found.row)
@@ -166,8 +166,6 @@ def _trained(model: Model) -> bool:
     return model.trained
 
 
-def _within(model: Model, request: Request) -> Request:
+def _within(model: Model, context: int | None) -> int | None:
     """No more context than the model knows: a list should not end at its shortest."""
-    if request.context and model.context_max and request.context > model.context_max:
-        return replace(request, context=model.context_max)
-    return request
+    return min(context, model.context_max) if context and model.context_max else context

@@ -39,7 +39,7 @@ def needs(
     """
     if not tokens_per_s > 0:
         raise BadInput("a speed must be more than nothing", "for example --speed 5")
-    request = replace(request, context=context_for(model, request))
+    request = replace(request, context=context_for(model, request.context))
     by_name = {engine.name: engine for engine in engines if engine.device == "cpu"}
     formats = _formats(model, request, file)
     runnable = [(stored, by_name[stored.engines[0]]) for stored in formats if stored.engines[0] in by_name]

@@ -56,7 +56,7 @@ def verify(
     NotEnoughMemory where not one layer fits.
     """
     name = find_format(format_name).name
-    context = context_for(model, request)
+    context = context_for(model, request.context)
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
     threads = request.threads or machine.threads or 1

@@ -76,7 +76,7 @@ def _explained(
 
     name = found.format or _DEFAULT
     row = _planned(found, name, machine, request, engines)
-    model, context = found.model, context_for(found.model, request)
+    model, context = found.model, context_for(found.model, request.context)
     buffers = buffers_of(engines, row.engine) if row and row.placement else ()
     if found.file is not None:
         answer = explain_file(model, found.file, request, context, buffers)

@@ -6,7 +6,7 @@ and the output counts as one more, as llama.cpp counts them.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -183,26 +183,32 @@ def reads(
     weights: ByLayer, layers: range, experts_of: range, outside: tuple[ReadGroup, ...] = ()
 ) -> tuple[ReadGroup, ...]:
     """What a token reads of these layers, of the experts of those, and of what lies outside of layers."""
-    found: dict[str, list[int]] = {}
-    for group in (*outside, *_inside(weights, layers, experts_of)):
-        sums = found.setdefault(group.type, [0, 0, 0, 0])
-        sums[0] += group.bytes
-        sums[1] += group.weights
-        sums[2] += group.matrices
-        sums[3] += group.expert_bytes
-    return tuple(
-        ReadGroup(name, size, weights, matrices, expert_bytes=experts)
-        for name, (size, weights, matrices, experts) in found.items()
-    )
-
-
-def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[ReadGroup]:
+    found: dict[str, _Figures] = {}
+    for group in outside:
+        _add(found, group.type, (group.bytes, group.weights, group.matrices, group.expert_bytes))
     for name, there, experts, _, size, read, matrices in weights.placed:
         wanted = experts_of if experts else layers
         count = bisect_left(there, wanted.stop) - bisect_left(there, wanted.start)
         if count > 0:
             chosen = count * size if experts else 0
-            yield ReadGroup(name, count * size, count * read, count * matrices, expert_bytes=chosen)
+            _add(found, name, (count * size, count * read, count * matrices, chosen))
+    return tuple(
+        [
+            ReadGroup(name, size, weights, matrices, expert_bytes=experts)
+            for name, (size, weights, matrices, experts) in found.items()
+        ]
+    )
+
+
+_Figures = tuple[int, int, int, int]
+"""Bytes, weights, matrices, and bytes of chosen experts."""
+
+
+def _add(sums: dict[str, _Figures], name: str, figures: _Figures) -> None:
+    if known := sums.get(name):
+        one, two, three, four = known
+        figures = (one + figures[0], two + figures[1], three + figures[2], four + figures[3])
+    sums[name] = figures
 
 
 def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ class NeedsScreen(BaseScreen):
 
     def compose(self) -> ComposeResult:
         question = self.fitcheck.question
-        context = context_for(question.model, question.request) if question else DEFAULT_CONTEXT
+        context = context_for(question.model, question.request.context) if question else DEFAULT_CONTEXT
         yield Static("", classes="heading", markup=False)
         with Horizontal(id="wish"):
             yield Static("tokens/s wished for: ")

@@ -19,7 +19,7 @@ def _parse_context(text: str) -> int | None:
 def _context(shown: Shown) -> int:
     """The context asked for; beyond what the model knows, the planner says so."""
     asked = shown.question.request.context
-    return asked or context_for(shown.question.model, shown.question.request)
+    return asked or context_for(shown.question.model, shown.question.request.context)
 
 
 def _context_step(shown: Shown, direction: int) -> int:
