@@ -303,6 +303,8 @@ class Spreader:
         start, least = 0, 1
         for room, stop in zip(rooms, self._over_cards(home, every).ends, strict=True):
             over = home.held(stop) - home.held(start) - room
+            if over > experts[stop] - experts[start]:
+                return
             if over > 0:
                 least = max(least, bisect_left(experts, experts[start] + over))
             start = stop

@@ -3,11 +3,10 @@
 from typing import TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from fitcheck.render.cells import fits_text, only_bytes_fit
-from fitcheck.render.plain import plain_table
+from fitcheck.render.columns import Columns
 from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
 from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
@@ -66,15 +65,11 @@ def _request_line(plan: Plan) -> str:
     return f"context {tokens(request.context or 0)}{slots}, {request.kv_type} cache of {cache}"
 
 
-def _table(plan: Plan) -> Table:
-    table = plain_table()
+def _table(plan: Plan) -> Columns:
     placed = _placed(plan)
-    table.add_column("format")
     # Beside a GPU the layers on it take the room of the file's figures: eighty columns hold no more.
     first = ("gpu layers",) if placed else ("bits", "file GB")
-    for heading in (*first, "total GiB", "fits", "longest", "tokens/s"):
-        table.add_column(heading, justify="right")
-    table.add_column("bound by")
+    table = Columns(("format",), (*first, "total GiB", "fits", "longest", "tokens/s"), "bound by")
     for row in plan.plans:
         table.add_row(*_cells(row, placed), style="bold" if row.format == plan.best else "")
     return table
