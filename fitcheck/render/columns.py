@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 Cell = str | Text
-_GAP = "  "
+_GAPS = ("  ", " ")  # between columns, where there is room for it
 
 
 class Columns:
@@ -29,24 +29,22 @@ class Columns:
         """Lines; where they are too long for the screen, the table that knows how to fold cells."""
         rows = [(self._headings, "bold"), *self._rows]
         widths = [max(map(_width, column)) for column in zip(*(cells for cells, _ in rows), strict=True)]
-        if sum(widths) + len(_GAP) * (len(widths) - 1) > options.max_width:
+        left = options.max_width - sum(widths)
+        gap = next((one for one in _GAPS if len(one) * (len(widths) - 1) <= left), None)
+        if gap is None:
             yield self._folded()
             return
-        lines = Text(no_wrap=True, overflow="ignore")
-        for number, (cells, style) in enumerate(rows):
-            lines.append("\n" if number else "")
-            lines.append_text(self._line(cells, widths, style))
-        yield lines
+        lines = (self._line(cells, widths, gap, style) for cells, style in rows)
+        yield Text("\n", no_wrap=True, overflow="ignore").join(lines)
 
-    def _line(self, cells: tuple[Cell, ...], widths: list[int], style: str) -> Text:
-        line = Text()
+    def _line(self, cells: tuple[Cell, ...], widths: list[int], gap: str, style: str) -> Text:
+        line = Text(style=style)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
             space = " " * (width - _width(cell))
             before, after = (space, "") if column in self._right else ("", space)
-            line.append(f"{_GAP if column else ''}{before}")
+            line.append(f"{gap if column else ''}{before}")
             line.append(cell)
             line.append(after)
-        line.stylize_before(style)
         return line
 
     def _folded(self) -> RenderableType:
