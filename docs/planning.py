@@ -4,6 +4,7 @@ The last line, every row of every plan, takes a minute or two: with EVERY only
 each so many-th model is asked there. All other lines are of the whole catalogue.
 """
 
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ ENGINES = load_engines()
 
 
 def main() -> None:
-    """All formats of one model; then all models and formats on machines spread over the catalogue."""
+    """All formats of one model, of each model, and all on machines spread over the catalogue."""
     for machine in _machines():
         for name in MODELS:
             first, again = _one(load_model(name), machine)
@@ -37,22 +38,34 @@ def main() -> None:
     names = stems("machines")
     machines = [load_machine(name) for name in names[:: len(names) // MACHINES][:MACHINES]]
     models = [load_model(stem) for stem in stems("models")]
+    for machine in _machines()[1:3]:
+        _every(models, machine)
     _forget()
     _sweep(models, machines)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of the process until here: {peak:.0f} MiB")
     _rows(models[:: int(sys.argv[1]) if len(sys.argv) > 1 else 1], machines)
 
 
-def _one(model: Model, machine: Machine) -> tuple[float, float]:
-    """Seconds of a first answer and of one more, medians of eleven."""
+def _every(models: list[Model], machine: Machine) -> None:
+    """The first answer of each model, a median of three."""
+    firsts = sorted((_one(model, machine, 3)[0], model.name) for model in models)
+    worst = ", ".join(f"{name} {1e3 * first:.0f}" for first, name in firsts[:-6:-1])
+    print(f"{machine.name}, each of {len(firsts)} models: first {1e3 * firsts[len(firsts) // 2][0]:.1f} ms, "
+          f"a tenth above {1e3 * firsts[len(firsts) * 9 // 10][0]:.1f}, slowest {worst}")  # fmt: skip
+
+
+def _one(model: Model, machine: Machine, times: int = 11) -> tuple[float, float]:
+    """Seconds of a first answer and of one more, medians."""
 
     def ask() -> object:
         return plan(model, machine, Request(), ENGINES)
 
     first = []
-    for _ in range(11):
+    for _ in range(times):
         _forget()
         first.append(_seconds(ask))
-    return median(first), median(_seconds(ask) for _ in range(11))
+    return median(first), median(_seconds(ask) for _ in range(times))
 
 
 def _sweep(models: list[Model], machines: list[Machine]) -> None:

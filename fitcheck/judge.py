@@ -39,10 +39,15 @@ class Judged:
     way: Way
     longest: Callable[[], int]  # context
     engines: Engines | None = None  # None: nobody runs it here
-    decode: Decode | None = None  # None: unknown, or it doesn't fit
+    speed: Callable[[], Decode | None] = lambda: None
     speeds: Speeds | None = None  # where it fits
     note: str | None = None
     refused: bool = False  # known not to run here, whatever fits
+
+    @cached_property
+    def decode(self) -> Decode | None:
+        """None: unknown, or it doesn't fit. Most formats are asked no more than whether they fit."""
+        return self.speed()
 
     @cached_property
     def fits(self) -> Fits:
@@ -81,10 +86,10 @@ class Judge:
         speeds, longest = Speeds(stored, engines, self._runners), partial(spreader.longest, held)
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
-            return Judged(stored, best, longest, engines, speeds.at(best), speeds)
+            return Judged(stored, best, longest, engines, partial(speeds.at, best), speeds)
         if mapped := [way for way in ways if self._mapped(engines) and _short_of_ram_only(way)]:
             best = self._fastest(mapped, speeds)
-            return Judged(stored, best, longest, engines, speeds.from_disk(best))
+            return Judged(stored, best, longest, engines, partial(speeds.from_disk, best))
         return Judged(stored, max(ways, key=_headroom), longest, engines)
 
     def _no_way(self, engines: Engines) -> str:

@@ -56,7 +56,7 @@ def _of_card(group: ReadGroup, model: Model, device: Device, card: Gpu) -> Load:
     """A pass never takes less than one token alone, whatever products of many tokens reach."""
     tokens, engine = device.tokens, device.engine
     alone = gpu_rate(engine, card, group.type)
-    if tokens == 1:
+    if tokens == 1 or not group.bytes:  # a type that only tensors have which decode doesn't read
         return Load(group.bytes, group.weights, alone)
     together = gpu_rate_together(engine, card, group.type)
     if alone is None and together is not None:  # memory bound it, so its products kept up at least

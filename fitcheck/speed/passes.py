@@ -40,6 +40,8 @@ class Pass(NamedTuple):
     @property
     def gained(self) -> float:
         """Expected of all sequences together."""
+        if not self.drafted:
+            return float(self.sequences)
         return self.sequences * sum(self.accept**guess for guess in range(self.drafted + 1))
 
     @property

@@ -12,7 +12,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.layers import by_layer, reads
 from fitcheck.footprint.memory import choices_of, read_groups
 from fitcheck.footprint.residence import Residence
-from fitcheck.placement import shares_of, spread_over
+from fitcheck.placement import Engines, Held, Seating, Spreader, shares_of, spread_over
 from fitcheck.planner import plan
 from fitcheck.schema.machine import Gpu, Machine, Storage
 from fitcheck.schema.plan import RAM, FormatPlan, Plan
@@ -23,6 +23,12 @@ from fitcheck.sources.resolve import resolve_model
 from fitcheck.units import GIB
 
 ENGINES = load_engines()
+LLAMA = Engines(
+    *(
+        next(one for one in ENGINES if (one.name, one.device) == ("llama.cpp", device))
+        for device in ("cpu", "gpu")
+    )
+)
 CARD = find_machine("rtx-3090").gpus[0]
 DESKTOP = Machine(
     "a desktop", "test", 64 * GIB, arch="x86_64", cores=8, threads=16, simd=("avx2", "fma"),
@@ -125,6 +131,41 @@ def test_what_devices_read_adds_up_to_what_a_token_reads(name: str, form: str, d
     assert +found == {group.type: group.bytes for group in read_groups(model, form) if group.bytes}
 
 
+@given(NAMES, FORMATS, SIZES, st.floats(2, 128), st.sampled_from((256, 4096, 65536)))
+@settings(max_examples=80, deadline=None)
+def test_sums_spread_layers_as_trying_each_would(
+    name: str, form: str, cards: list[float], ram: float, context: int
+) -> None:
+    """The fewest experts in RAM, the fewest layers on cards, and on one card the most of them."""
+    model = resolve_model(name)
+    on = Seating(request := Request(context=context), budget_of(with_cards(*cards, ram=ram), request), LLAMA)
+    weights = by_layer(model, form)
+    home = Residence(model, weights, context, choices_of(request), LLAMA.any.memory.tables_on_cards)
+    every = range(1, weights.layers)
+
+    def fits(layers: int, experts: int = 0) -> bool:
+        spread = spread_over(on.shares, weights.layers, layers, experts)
+        return all(home.card_bytes(spread, card) <= usable for card, usable in enumerate(on.usable))
+
+    def ram_holds(layers: int) -> bool:
+        assert on.ram
+        spread = spread_over(on.shares, weights.layers, layers, 0)
+        return home.ram_bytes(spread) <= on.ram.usable_bytes
+
+    ways = list(Spreader(model, on).ways(Held(0, lambda: weights), context))
+    found = {way.cpu_moe_layers for way in ways if way.cpu_moe_layers}
+    fewest = next((n for n in every if fits(weights.layers, n)), None)
+    if fits(weights.layers) or not weights.experts[-1]:
+        assert not found
+    else:
+        assert found == ({fewest} if fewest else set())
+    split = sorted(way.gpu_layers for way in ways if 0 < way.gpu_layers < weights.layers)
+    if len(split) > 1:
+        assert split[0] == next(n for n in every if ram_holds(n))
+    if split and len(cards) == 1:
+        assert split[-1] == max(n for n in every if fits(n))
+
+
 def test_a_70b_model_on_one_card_and_ram() -> None:
     """Published runs of Llama-3 70B Q4_K_M with 24 GB of VRAM and DDR5 put 40 to 46 layers on the card."""
     row = row_of("70b", "Q4_K_M", with_cards(24))
@@ -153,6 +194,12 @@ def test_experts_go_to_ram_first() -> None:
     assert by_layers.decode_tokens_per_s
     assert row.decode_tokens_per_s
     assert row.decode_tokens_per_s.expected > by_layers.decode_tokens_per_s.expected
+
+
+def test_a_type_that_decode_does_not_read_costs_it_nothing() -> None:
+    """Layers for prediction may be the only ones with a type: with several sequences it was divided by."""
+    row = row_of("step-3.5-flash", "Q4_K_M", with_cards(24, ram=192), slots=4, batch=4, context=16384)
+    assert row.decode_tokens_per_s
 
 
 def test_a_dense_models_layers_can_be_forced() -> None:
