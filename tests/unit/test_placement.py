@@ -198,7 +198,7 @@ def test_experts_go_to_ram_first() -> None:
 
 def test_a_type_that_decode_does_not_read_costs_it_nothing() -> None:
     """Layers for prediction may be the only ones with a type: with several sequences it was divided by."""
-    row = row_of("step-3.5-flash", "Q4_K_M", with_cards(24, ram=192), slots=4, batch=4, context=16384)
+    row = row_of("step-3.5-flash", "Q2_K_S", with_cards(24), slots=4, batch=4, context=16384)
     assert row.decode_tokens_per_s
 
 
