@@ -17,12 +17,13 @@ from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
 from fitcheck.host import Host
 from fitcheck.pace import Runners, Speeds
-from fitcheck.placement import Engines, Held, Seat, Spreader, Way, seat_of
+from fitcheck.placement import Engines, Seat, Way, seat_of
 from fitcheck.schema.engine import OWN_ENGINE
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Conversion, Fits, FormatPlan, MemoryItem, Placement
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode
+from fitcheck.spreader import Held, Spreader
 from fitcheck.units import gib
 from fitcheck.verdict import quality_note, why
 

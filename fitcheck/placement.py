@@ -1,24 +1,19 @@
-"""Which layers may lie where: every way to spread a model over the devices of a machine.
+"""The memories of a machine as an engine may use them, and one way to lay a model on them.
 
-Pure, like the planner, which takes the fastest of those that fit. Layers go as
+Pure, like the planner, which takes the fastest way that fits. Layers go as
 llama.cpp puts them: cards take the last ones, in the order of the cards and in
 proportion to their memory, RAM the first ones and the embedding table.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from fitcheck.budget import Budget, Pool
-from fitcheck.footprint.kv_cache import CELL_PADDING
-from fitcheck.footprint.layers import ByLayer
-from fitcheck.footprint.memory import Footprint, choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.schema.engine import Engine
-from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
 
@@ -144,190 +139,6 @@ class Seating:
 
 def seat_of(pool: Pool) -> Seat:
     return Seat(pool.name, pool.kind, pool.usable_bytes, pool.memory_bytes)
-
-
-class Held(NamedTuple):
-    """A format's weights."""
-
-    weights_bytes: int
-    by_layer: Callable[[], ByLayer]
-
-
-class Spreader:
-    """A model and the devices that it may lie on, whatever its format."""
-
-    def __init__(self, model: Model, on: Seating) -> None:
-        self.model, self.on = model, on
-        self._choices = choices_of(on.request, on.buffers)
-        self._beside: dict[int, Footprint] = {}
-
-    def need(self, weights_bytes: int, context: int) -> Footprint:
-        """With so long a context, all in one memory."""
-        if context not in self._beside:
-            self._beside[context] = footprint(self.model, 0, self.on.request, context, self.on.buffers)
-        return self._beside[context].with_weights(weights_bytes)
-
-    def ways(self, held: Held, context: int) -> Iterator[Way]:
-        """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
-        if self.on.alone:
-            need = self.need(held.weights_bytes, context).total_bytes
-            for seat, gpu in self.on.alone:
-                yield Way((seat,), (need,), gpu)
-        if self.on.onto_cards:
-            home = self._home(held, context)
-            for spread in self._spreads(home):
-                needs = [home.card_bytes(spread, card) for card in range(len(self.on.cards))]
-                yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home, spread)
-
-    def longest(self, held: Held) -> int:
-        """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
-        if not self.on.onto_cards:
-            usable = max((seat.usable_bytes or 0 for seat, _ in self.on.alone), default=0)
-            return self._longest_in(held, usable)
-        least, most = (context // CELL_PADDING for context in self._bounds(held))
-        if least == most or self._spread_holds(held, most):
-            return most * CELL_PADDING
-        steps = range(least + 1, most)
-        return CELL_PADDING * (
-            least + bisect_left(steps, True, key=lambda step: not self._spread_holds(held, step))
-        )
-
-    def _bounds(self, held: Held) -> tuple[int, int]:
-        """A context that RAM alone holds, and one beyond which the cache alone is too large for all memories.
-
-        Both are quick to find, where each context between them asks how layers are best spread.
-        """
-        ram, request = self.on.ram, self.on.request
-        if ram is None:
-            return 0, self._longest_on_cards(held)
-        room = ram.usable_bytes + sum(self.on.usable)
-        most = longest_cache(self.model, held.weights_bytes, request, room)
-        if not self.on.ram_holds_all:
-            return 0, most
-        return self._longest_in(held, ram.usable_bytes), most
-
-    def _longest_in(self, held: Held, usable_bytes: int) -> int:
-        return max_context(self.model, held.weights_bytes, self.on.request, usable_bytes, self.on.buffers)
-
-    def _longest_on_cards(self, held: Held) -> int:
-        """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
-        request = self.on.request
-        if request.gpu_layers is not None or request.cpu_moe_layers is not None:
-            return most_cells(self.model, request)
-        layers = held.by_layer()
-        return longest_cache(self.model, layers.dense[-1] + layers.experts[-1], request, sum(self.on.usable))
-
-    def _spread_holds(self, held: Held, steps: int) -> bool:
-        """Whether cards and RAM together hold a context of so many steps, in some way or other."""
-        home = self._home(held, steps * CELL_PADDING)
-        if not self._is_free:
-            return any(self._fits(home, spread) for spread in self._spreads(home))
-        rooms = self._rooms(home)
-        return (
-            self._fits(home, self._over_cards(home, home.layers))
-            or max(1, self._least(home)) <= self._most(home, rooms)
-            or any(self._in_ram(home, spread) for spread in self._experts_first(home, rooms))
-        )
-
-    @property
-    def _is_free(self) -> bool:
-        """Whether as many layers may go to cards as is best."""
-        asked = self.on.request
-        return self.on.splits and asked.gpu_layers is None and asked.cpu_moe_layers is None
-
-    def _home(self, held: Held, context: int) -> Residence:
-        on_cards = self.on.engines.any.memory.tables_on_cards
-        return Residence(self.model, held.by_layer(), context, self._choices, on_cards)
-
-    def _spreads(self, home: Residence) -> Iterator[Spread]:
-        """All on the cards, and what lies between that and all in RAM."""
-        every, asked = home.layers, self.on.request
-        if self._is_free:
-            whole = self._over_cards(home, every)
-            yield whole
-            if self._over(home, whole):
-                yield from self._between(home)
-            return
-        layers = every if asked.gpu_layers is None else asked.gpu_layers
-        if self.on.engines.any.memory.splits or (layers == every and not asked.cpu_moe_layers):
-            yield self._over_cards(home, layers, asked.cpu_moe_layers or 0)
-
-    def _between(self, home: Residence) -> Iterator[Spread]:
-        """As much as the cards hold; experts in RAM first; as little as RAM leaves to the cards."""
-        rooms = self._rooms(home)
-        most = self._most(home, rooms)
-        if most:
-            yield self._over_cards(home, most)
-        yield from self._experts_first(home, rooms)
-        least = max(1, self._least(home))
-        if least < most:
-            yield self._over_cards(home, least)
-
-    def _rooms(self, home: Residence) -> list[int]:
-        """What each card has for layers, where RAM has others."""
-        cards = len(self.on.usable)
-        return [usable - home.card_beside(card, cards) for card, usable in enumerate(self.on.usable)]
-
-    def _most(self, home: Residence, rooms: Sequence[int]) -> int:
-        """The most layers that cards hold with all that is theirs, short of all; 0 where they hold none."""
-        few = home.layers - 1
-        if len(rooms) == 1:
-            start = bisect_left(range(few + 2), home.held(few + 1) - rooms[0], key=home.held)
-            return max(0, min(few, few + 1 - start))
-        return bisect_left(range(1, few + 1), True, key=lambda n: self._overfull(home, rooms, n))
-
-    def _overfull(self, home: Residence, rooms: Sequence[int], layers: int) -> bool:
-        """Whether the last so many layers are more than a card has room for."""
-        spread = self._over_cards(home, layers)
-        before = home.held(spread.in_ram)
-        for room, stop in zip(rooms, spread.ends, strict=True):
-            after = home.held(stop)
-            if after - before > room:
-                return True
-            before = after
-        return False
-
-    def _least(self, home: Residence) -> int:
-        """The fewest layers on cards that leave RAM what it can hold; as many as there are where it can't."""
-        if self.on.ram is None:
-            return 0
-        room = self.on.ram.usable_bytes - home.ram_beside()
-        in_ram = bisect_right(range(home.layers + 1), room, key=home.held) - 1
-        return home.layers - max(in_ram, 0)
-
-    def _experts_first(self, home: Residence, rooms: Sequence[int]) -> Iterator[Spread]:
-        """All layers on the cards, with the experts of as few layers in RAM as need be."""
-        every, experts = home.layers, home.weights.experts
-        if not experts[-1]:
-            return
-        start, least = 0, 1
-        for room, stop in zip(rooms, self._over_cards(home, every).ends, strict=True):
-            over = home.held(stop) - home.held(start) - room
-            if over > experts[stop] - experts[start]:
-                return
-            if over > 0:
-                least = max(least, bisect_left(experts, experts[start] + over))
-            start = stop
-        if least < every:
-            yield self._over_cards(home, every, least)
-
-    def _over_cards(self, home: Residence, layers: int, cpu_moe: int = 0) -> Spread:
-        return spread_over(self.on.shares, home.layers, layers, cpu_moe)
-
-    def _fits(self, home: Residence, spread: Spread) -> bool:
-        return not self._over(home, spread) and self._in_ram(home, spread)
-
-    def _in_ram(self, home: Residence, spread: Spread) -> bool:
-        """Whether RAM holds its part; what nobody knows is held against no one."""
-        ram = self.on.ram
-        return ram is None or home.ram_bytes(spread) <= ram.usable_bytes
-
-    def _over(self, home: Residence, spread: Spread) -> bool:
-        """Whether a card would hold more than it can."""
-        for card, usable in enumerate(self.on.usable):  # noqa: SIM110 (the innermost of loops)
-            if home.card_bytes(spread, card) > usable:
-                return True
-        return False
 
 
 def shares_of(cards: Iterable[Pool]) -> Shares:

@@ -12,7 +12,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.layers import by_layer, reads
 from fitcheck.footprint.memory import choices_of, read_groups
 from fitcheck.footprint.residence import Residence
-from fitcheck.placement import Engines, Held, Seating, Spreader, shares_of, spread_over
+from fitcheck.placement import Engines, Seating, shares_of, spread_over
 from fitcheck.planner import plan
 from fitcheck.schema.machine import Gpu, Machine, Storage
 from fitcheck.schema.plan import RAM, FormatPlan, Plan
@@ -20,6 +20,7 @@ from fitcheck.schema.request import Request
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.machines import find_machine
 from fitcheck.sources.resolve import resolve_model
+from fitcheck.spreader import Held, Spreader
 from fitcheck.units import GIB
 
 ENGINES = load_engines()
