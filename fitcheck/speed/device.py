@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from fitcheck.schema.engine import Engine
+from fitcheck.schema.engine import Engine, TypeRate
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
@@ -12,6 +12,7 @@ from fitcheck.speed.engines import (
     core_rate,
     core_speed,
     gpu_share,
+    prefill_rate,
 )
 from fitcheck.speed.passes import pass_of
 from fitcheck.speed.products import Code, Products
@@ -39,6 +40,7 @@ class Device:
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
         self._rates: dict[str, CoreRate | None] = {}
         self._products: dict[str, Products] = {}
+        self._of_prompts: dict[str, TypeRate | None] = {}
 
     @cached_property
     def core_speed(self) -> float | None:
@@ -50,6 +52,12 @@ class Device:
         if weight_type not in self._rates:
             self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
         return self._rates[weight_type]
+
+    def prefill_rate(self, weight_type: str) -> TypeRate | None:
+        """Of one core that the engine's rates come from, for a whole prompt."""
+        if weight_type not in self._of_prompts:
+            self._of_prompts[weight_type] = prefill_rate(self.engine, self.machine, weight_type)
+        return self._of_prompts[weight_type]
 
     def products(self, weight_type: str) -> Products:
         """How the cores multiply tokens by this type."""

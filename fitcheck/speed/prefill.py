@@ -19,7 +19,7 @@ from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, prefill_gpu, prefill_rate
+from fitcheck.speed.engines import HALF_TYPES, prefill_gpu
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -92,14 +92,14 @@ class Prefiller:
 
     def _of_cores(self, known: Prefill) -> _Rates | None:
         """All cores together: what one was measured to do, at this machine's speed of a core."""
-        engine, machine, cores = self.runner.engine, self.runner.machine, self.runner.cores
-        found = {group.type: prefill_rate(engine, machine, group.type) for group in self.groups}
+        device, cores = self.runner.device, self.runner.cores
+        found = {group.type: device.prefill_rate(group.type) for group in self.groups}
         rates = {name: rate for name, rate in found.items() if rate}
         flash = self.runner.flash_attention
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None
-        power = cores * (self.runner.device.core_speed or 1.0)
+        power = cores * (device.core_speed or 1.0)
         of_groups = [rates.get(group.type) for group in self.groups]
         return _Rates(
             tuple(rate.weights_per_s * power if rate else None for rate in of_groups),
