@@ -3,16 +3,18 @@
 from typing import TextIO
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from fitcheck.render.cells import fits_text, only_bytes_fit
-from fitcheck.render.columns import Columns
+from fitcheck.render.plain import plain_table
 from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
 from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
 
 _COLOUR: dict[Fits, str] = {"yes": "green", "tight": "yellow", "no": "red"}
 _UNKNOWN = "–"
+_WIDEST = 1000  # characters; no table of ours comes near
 
 
 def print_plan(plan: Plan, file: TextIO) -> None:
@@ -24,7 +26,7 @@ def print_plan(plan: Plan, file: TextIO) -> None:
     console.print(_machine_line(plan))
     console.print(_request_line(plan))
     console.print()
-    console.print(_table(plan))
+    console.print(_fitted(_table(plan), console))
     for line in (*_footnotes(plan), *plan.machine.notes):
         console.print(Text(line, style="dim"))
     console.print()
@@ -65,11 +67,23 @@ def _request_line(plan: Plan) -> str:
     return f"context {tokens(request.context or 0)}{slots}, {request.kv_type} cache of {cache}"
 
 
-def _table(plan: Plan) -> Columns:
+def _fitted(table: Table, console: Console) -> Table:
+    """With its columns closer together where the screen is narrow, before any cell is folded."""
+    without_end = console.options.update(max_width=_WIDEST)
+    if console.measure(table, options=without_end).maximum > console.width:
+        table.padding = (0, 1, 0, 0)
+    return table
+
+
+def _table(plan: Plan) -> Table:
     placed = _placed(plan)
     # Beside a GPU the layers on it take the room of the file's figures: eighty columns hold no more.
     first = ("gpu layers",) if placed else ("bits", "file GB")
-    table = Columns(("format",), (*first, "total GiB", "fits", "longest", "tokens/s"), "bound by")
+    table = plain_table()
+    table.add_column("format")
+    for heading in (*first, "total GiB", "fits", "longest", "tokens/s"):
+        table.add_column(heading, justify="right")
+    table.add_column("bound by")
     for row in plan.plans:
         table.add_row(*_cells(row, placed), style="bold" if row.format == plan.best else "")
     return table

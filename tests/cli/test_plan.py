@@ -35,6 +35,19 @@ def row(plan: dict[str, Any], name: str) -> dict[str, Any]:
     return next(row for row in plan["plans"] if row["format"] == name)
 
 
+@pytest.mark.parametrize(("columns", "lines"), [("80", 1), ("120", 1), ("60", 2)])
+def test_a_format_takes_one_line_of_eighty_columns(columns: str, lines: int) -> None:
+    """Columns come closer together before a cell is folded."""
+    shown = run(
+        "70b", "--ram", "16G", "--machine", "ryzen-9-7950x", env={**os.environ, "COLUMNS": columns}
+    ).stdout.splitlines()
+    start, end = (
+        next(n for n, line in enumerate(shown) if line.startswith(name)) for name in ("F16", "BF16")
+    )
+    assert end - start == lines
+    assert all(len(line) <= int(columns) for line in shown[start:end])
+
+
 def test_70b_in_16_gib_tells_the_truth() -> None:
     """The headline claim. Sizes: shared facts and the published file's own tensors."""
     code, plan = answer("70b", "--ram", "16G", "--context", "4096")

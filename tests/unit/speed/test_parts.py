@@ -16,6 +16,7 @@ from fitcheck.sources.profiles import profile_path, read_toml, stems
 from fitcheck.speed.attention import Attending, Heads, Walk, attention_s, cell_s
 from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
 from fitcheck.speed.decode import Runner
+from fitcheck.speed.device import Device
 from fitcheck.speed.engines import (
     CoreRate,
     attention_rate,
@@ -65,6 +66,15 @@ def test_a_type_brings_its_own_overlap() -> None:
         cost = step((load,), runner.reading.bytes_per_s)
         alone = weights / rate_of(LLAMA, weight_type, "avx512")
         assert cost.seconds == pytest.approx(times * alone, rel=1e-6)
+
+
+def test_a_type_of_which_nothing_is_read_costs_nothing_on_a_card() -> None:
+    """Prediction layers may hold a type of their own, which no decode step reads."""
+    card = Gpu("card", 8 << 30, 448e9, lane_ops_per_s=1e12)
+    machine = replace(BARE, gpus=(card,))
+    device = Device(machine, ENGINES["llama.cpp", "gpu"], Request(batch=4))
+    (load,) = loads(ReadGroup("F16", 0, 0, matrices=0), load_model("llama-3.2-1b"), device)
+    assert load.seconds(device.bytes_per_s) == 0.0
 
 
 def test_a_step_books_each_group_on_its_slower_side() -> None:
