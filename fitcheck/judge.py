@@ -13,6 +13,7 @@ from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
 from fitcheck.footprint.residence import items_in_one
+from fitcheck.footprint.shards import Shard, shard_of, shard_of_file
 from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
 from fitcheck.host import Host
@@ -155,6 +156,8 @@ class Judge:
         yield from judged.stored.notes
         if judged.note:
             yield judged.note
+        if judged.speeds and (note := judged.speeds.cards_note(judged.way)):
+            yield note
         if judged.engines:
             memory = judged.engines.any.memory
             yield from memory.notes
@@ -197,8 +200,10 @@ class Judge:
     def _items(self, judged: Judged) -> tuple[MemoryItem, ...]:
         stored, way, engines = judged.stored, judged.way, judged.engines
         mapped = engines is not None and self._mapped(engines)
+        names = tuple(card.name for card in self.host.budget.cards)
+        if way.sharded:
+            return way.sharded.items(names)
         if way.home and way.spread:
-            names = tuple(card.name for card in self.host.budget.cards)
             return way.home.items(way.spread, names, mapped=mapped)
         copies = self._repacked(stored, way, engines)
         need = self._need(stored, engines)
@@ -231,7 +236,12 @@ class Judge:
                 return by_layer_of_file(self.model, stored.file)
             return by_layer(self.model, stored.format)
 
-        return Spreader(self.model, stored.weights_bytes, layers, self.host.seating(engines))
+        def shard(cards: int) -> Shard:
+            if stored.file:
+                return shard_of_file(stored.file, cards)
+            return shard_of(self.model, stored.format, cards)
+
+        return Spreader(self.model, stored.weights_bytes, layers, shard, self.host.seating(engines))
 
     @cached_property
     def _layers(self) -> int:

@@ -2,7 +2,8 @@
 
 Pure, like the planner, which takes the fastest of those that fit. Layers go as
 llama.cpp puts them: cards take the last ones, in the order of the cards and in
-proportion to their memory, RAM the first ones and the embedding table.
+proportion to their memory, RAM the first ones and the embedding table. Engines
+that split within matrices use as many cards as divide them, each for an equal part.
 """
 
 from bisect import bisect_left
@@ -17,6 +18,7 @@ from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
 from fitcheck.footprint.memory import choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.footprint.shards import Shard, Sharded, most_cards
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import RAM, DeviceUse
@@ -62,6 +64,7 @@ class Way:
     gpu: bool  # a GPU computes; on unified memory nothing else tells
     home: Residence | None = None  # None: all in one memory
     spread: Spread | None = None
+    sharded: Sharded | None = None  # split within matrices: all cards hold a part of every layer
 
     @property
     def gpu_layers(self) -> int:
@@ -117,6 +120,11 @@ class Seating:
         return bool(self.cards) and self.request.gpu_layers != 0
 
     @property
+    def shares_layers(self) -> bool:
+        """Whether cards hold parts of every matrix instead of layers."""
+        return len(self.cards) > 1 and self.engines.any.memory.several_cards == "tensors"
+
+    @property
     def ram_holds_all(self) -> bool:
         """Whether a model may lie in RAM alone."""
         return any(not gpu for _, gpu in self.alone)
@@ -153,6 +161,7 @@ class Spreader:
     model: Model
     weights_bytes: int
     by_layer: Callable[[], ByLayer]
+    shard: Callable[[int], Shard]  # of one of so many cards
     on: Seating
 
     def ways(self, context: int) -> Iterator[Way]:
@@ -163,11 +172,28 @@ class Spreader:
             ).total_bytes
             for seat, gpu in self.on.alone:
                 yield Way((seat,), (need,), gpu)
-        if self.on.onto_cards:
+        if self._shares:
+            yield from self._sharings(context)
+        elif self.on.onto_cards:
             home = self._home(context)
             for spread in self._spreads(home):
                 needs = (home.card_bytes(spread, card) for card in range(len(self.on.cards)))
                 yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home, spread)
+
+    @property
+    def _shares(self) -> bool:
+        return self.on.onto_cards and self.on.shares_layers
+
+    def _sharings(self, context: int) -> Iterator[Way]:
+        """The one way for engines that split within matrices; none where some layers are to stay in RAM."""
+        asked, seats = self.on.request, self.on.seats
+        if asked.gpu_layers not in (None, self.by_layer().layers) or asked.cpu_moe_layers:
+            return
+        cards = most_cards(self.model, len(self.on.cards))
+        choices = choices_of(asked, self.on.buffers)
+        parts = Sharded(self.model, self.shard(cards), context, choices)
+        needs = (*[parts.card_bytes] * cards, parts.ram_bytes)
+        yield Way((*seats[:cards], seats[-1]), needs, gpu=True, sharded=parts)
 
     def longest(self) -> int:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
@@ -210,6 +236,8 @@ class Spreader:
 
     def _spread_holds(self, context: int) -> bool:
         """Whether cards and RAM together hold so long a context, in some way or other."""
+        if self._shares:
+            return any(way.fits for way in self._sharings(context))
         home = self._home(context)
         return any(self._fits(home, spread) for spread in self._spreads(home))
 
