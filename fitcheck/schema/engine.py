@@ -141,6 +141,16 @@ class Residual:
     source: str
 
 
+class Sockets(NamedTuple):
+    """What the engine reaches where its threads read the memories of two sockets, wherever pages lie."""
+
+    share: float  # of what it would reach if each thread read its own socket's
+    low: float  # real runs over what that share gives: the least and the most
+    high: float
+    runs: int
+    source: str
+
+
 class ConversionStep(NamedTuple):
     """What a step before the first token takes, in times of the sizes it handles.
 
@@ -257,6 +267,7 @@ class Engine:
     families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
     lane_costs: tuple[LaneCost, ...] = ()  # types that keep a GPU's arithmetic busy
     links: tuple[Link, ...] = ()  # between cards that work on one layer together, the general one last
+    sockets: Sockets | None = None  # None: its threads read what lies beside their own socket
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     gpu_only: bool = False  # it has no code for CPUs; False says nothing of what isn't measured
     fitted: tuple[str, ...] = ()  # the figures that published runs decide: fields, or "rates/<isa>/<type>"

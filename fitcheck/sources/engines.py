@@ -14,6 +14,7 @@ from fitcheck.schema.engine import (
     PrefillAttention,
     PrefillGpu,
     Residual,
+    Sockets,
     Stall,
     TypeRate,
 )
@@ -61,6 +62,7 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
             LaneCost(tuple(row["types"]), row["per_weight"], row["source"])
             for row in part.get("lane_costs", ())
         ),
+        sockets=Sockets(**part["sockets"]) if "sockets" in part else None,
         links=tuple(Link(**row | {"words": tuple(row.get("words", ()))}) for row in part.get("links", ())),
         vendors=tuple(part.get("vendors", ())),
         gpu_only=profile.get("gpu_only", False),

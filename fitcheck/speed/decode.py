@@ -184,7 +184,7 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.engine, self._draft_s),)
+        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
 
     @property
     def together(self) -> Pass:

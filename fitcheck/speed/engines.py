@@ -1,7 +1,7 @@
 """An engine's rates translated to a machine: which kernel, how fast, how sure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fitcheck.schema.engine import (
@@ -14,6 +14,7 @@ from fitcheck.schema.engine import (
     Link,
     PrefillGpu,
     Residual,
+    Sockets,
     TypeRate,
 )
 from fitcheck.schema.machine import Basis, Gpu, Machine
@@ -203,6 +204,25 @@ def residual(engine: Engine, basis: Basis) -> Residual:
         if row.basis == basis:
             return row
     return min(engine.residuals, key=lambda row: row.low)
+
+
+def across_sockets(engine: Engine, known: Sockets) -> Engine:
+    """The engine where its threads read two sockets' memories; a person's own runs tell better how wide."""
+    slower = replace(engine, read_efficiency=engine.read_efficiency * known.share)
+    if engine.calibrated_by:
+        return slower
+    wide = Residual("assumed", known.low, known.high, known.runs, known.source)
+    return replace(slower, residuals=(wide,))
+
+
+def sockets_note(known: Sockets) -> str:
+    """What to expect of two sockets, and what to do about it."""
+    least, most = (known.share * times for times in (known.low, known.high))
+    return (
+        f"two sockets: threads read across them; about {known.share:.0%} of both memories' bandwidth is "
+        f"assumed ({least:.0%} to {most:.0%} in published runs). llama.cpp's --numa distribute with an empty "
+        "page cache helps, and one socket alone (numactl --cpunodebind=0 --membind=0) may be as fast"
+    )
 
 
 def calibration_notes(engines: Sequence[Engine], device: Device) -> tuple[str, ...]:
