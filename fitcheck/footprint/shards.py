@@ -9,9 +9,7 @@ lie on several of them. Norms, routers and what makes latent rows lie on all.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, lru_cache
-from math import ceil
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import assign
@@ -38,6 +36,20 @@ _VOCABULARY_PADDING = 64  # DEFAULT_VOCAB_PADDING_SIZE
 
 # Matrices that every card holds whole: what they make is shared by all heads or experts.
 _WHOLE = ("attn_q_a", "attn_kv_a_mqa", "attn_kv", "ffn_latent", "indexer", "attn_compressor")
+
+
+class Share(NamedTuple):
+    """A part of a tensor: so many of equal pieces."""
+
+    pieces: int
+    of: int
+
+    def __call__(self, size: int) -> int:
+        """What it is of so much, rounded up."""
+        return -(-size * self.pieces // self.of)
+
+
+_ALL = Share(1, 1)
 
 
 class Shard(NamedTuple):
@@ -96,11 +108,11 @@ def shard_of(model: Model, format_name: str, cards: int) -> Shard:
     for typed in assign(model, format_name):
         share, tensor = _share(model, typed.group, cards), typed.group.tensor
         tensors = 0 if typed.group.unused else typed.tensors
-        held += ceil(share * typed.bytes)
+        held += share(typed.bytes)
         chosen = 1 < tensor.stack != tensor.stack_read
-        size = ceil(share * typed.bytes_read)
         products = tensor.stack_read * tensors if tensor.rows_read > 1 else 0
-        read.add(typed.type, size, ceil(share * tensor.weights_read * tensors), products, chosen=chosen)
+        multiplied = share(tensor.weights_read * tensors)
+        read.add(typed.type, share(typed.bytes_read), multiplied, products, chosen=chosen)
     return Shard(cards, held, read.groups)
 
 
@@ -136,23 +148,24 @@ class _Reads:
         )
 
 
-def _share(model: Model, group: TensorGroup, cards: int) -> Fraction:
+def _share(model: Model, group: TensorGroup, cards: int) -> Share:
     """The part of such a tensor that one card holds."""
     tensor = group.tensor
     if cards == 1 or tensor.keep is not None or tensor.name.startswith(_WHOLE):
-        return Fraction(1)
+        return _ALL
     if tensor.part in ("embedding", "output"):
-        return Fraction(_padded(model.vocab_size), model.vocab_size * cards)
+        return Share(_padded(model.vocab_size), model.vocab_size * cards)
     heads = _kv_heads(model, group) if tensor.part == "attention" else None
     if heads is None:
-        return Fraction(1, cards)
-    keys = Fraction(-(-heads.kv_heads // cards), heads.kv_heads)
+        return Share(1, cards)
+    own = -(-heads.kv_heads // cards)
     if tensor.name.startswith(("attn_k.", "attn_v.")):
-        return keys
+        return Share(own, heads.kv_heads)
     if not tensor.name.startswith("attn_qkv."):
-        return Fraction(1, cards)
-    rows = heads.kv_heads * (heads.head_dim + (heads.value_dim or heads.head_dim))
-    return (Fraction(tensor.rows - rows, cards) + rows * keys) / tensor.rows
+        return Share(1, cards)
+    each = heads.head_dim + (heads.value_dim or heads.head_dim)
+    queries = tensor.rows - heads.kv_heads * each
+    return Share(queries // cards + own * each, tensor.rows)
 
 
 def _kv_heads(model: Model, group: TensorGroup) -> Attention | None:

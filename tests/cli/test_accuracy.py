@@ -41,7 +41,8 @@ def test_what_a_profile_should_hold_is_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("--engine", "nobody"), ("--engine", "transformers"), ("--json", "--markdown"), ("--fit", "--json")]
+    "args",
+    [("--engine", "nobody"), ("--engine", "transformers"), ("--json", "--markdown"), ("--fit", "--json")],
 )
 def test_bad_questions_end_in_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
