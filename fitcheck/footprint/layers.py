@@ -206,7 +206,7 @@ def _inside(weights: ByLayer, layers: range, experts_of: range) -> Iterator[Read
 def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:
     """Bytes of KV cache and recurrent state of the first n layers, as ``kv_bytes`` counts them all."""
     cached = _by_kind(
-        model, lambda part: sum(cached_bytes(model, cache, context, choices) for cache in part.caches)
+        model, lambda part: sum(_cached(model, cache, context, choices) for cache in part.caches)
     )
     state = state_by_layer(model, choices.slots)
     return tuple(map(add, cached, state))
@@ -226,8 +226,7 @@ def _by_kind(model: Model, size_of: Callable[[Mechanism], int]) -> tuple[int, ..
     return tuple(accumulate([*map(sizes.__getitem__, order), *[0] * idle], initial=0))
 
 
-def cached_bytes(model: Model, cache: Cache, context: int, choices: Choices) -> int:
-    """What one layer keeps of such a cache."""
+def _cached(model: Model, cache: Cache, context: int, choices: Choices) -> int:
     if not cache.owned:
         return 0
     kind, kept = find_kv_type(choices.kv_type), cells(cache, context, choices.slots, choices.ubatch)

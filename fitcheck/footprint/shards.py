@@ -13,8 +13,8 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.assignment import assign
-from fitcheck.footprint.kv_cache import part_of
-from fitcheck.footprint.layers import cached_bytes
+from fitcheck.footprint.formats import tensor_bytes
+from fitcheck.footprint.kv_cache import cells, find_kv_type, part_of
 from fitcheck.footprint.memory import Choices, ReadGroup
 from fitcheck.footprint.residence import Workspace, host_items, working_items
 from fitcheck.footprint.tensors import TensorGroup, layout
@@ -219,10 +219,13 @@ class Sharded:
 
     @cached_property
     def _cache(self) -> int:
-        kept = ((part_of(cache, self.shard.cards), layers) for cache, layers in layout(self.model).caches)
-        return sum(
-            layers * cached_bytes(self.model, cache, self.context, self.choices) for cache, layers in kept
-        )
+        kind, (_, slots, ubatch, *_) = find_kv_type(self.choices.kv_type), self.choices
+        total = 0
+        for whole, layers in layout(self.model).caches:
+            cache = part_of(whole, self.shard.cards)
+            rows = layers * cells(cache, self.context, slots, ubatch) if cache.owned else 0
+            total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
+        return total
 
     @cached_property
     def _state(self) -> int:
