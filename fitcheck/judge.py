@@ -13,6 +13,7 @@ from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
 from fitcheck.footprint.residence import items_in_one
+from fitcheck.footprint.shards import shard_of, shard_of_file
 from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
 from fitcheck.host import Host
@@ -162,6 +163,8 @@ class Judge:
         yield from judged.stored.notes
         if judged.note:
             yield judged.note
+        if judged.speeds and (note := judged.speeds.cards_note(judged.way)):
+            yield note
         if judged.engines:
             memory = judged.engines.any.memory
             yield from memory.notes
@@ -210,8 +213,10 @@ class Judge:
     def _items(self, judged: Judged) -> tuple[MemoryItem, ...]:
         stored, way, engines = judged.stored, judged.way, judged.engines
         mapped = engines is not None and self._mapped(engines)
+        names = tuple(card.name for card in self.host.budget.cards)
+        if way.sharded:
+            return way.sharded.items(names)
         if way.home and way.spread:
-            names = tuple(card.name for card in self.host.budget.cards)
             return way.home.items(way.spread, names, mapped=mapped)
         copies = self._repacked(stored, way, engines)
         need = self._need(stored, engines)
@@ -244,9 +249,12 @@ class Judge:
         return self._spreaders[engines.name]
 
     def _held(self, stored: Stored) -> Held:
-        if stored.file:
-            return Held(stored.weights_bytes, partial(by_layer_of_file, self.model, stored.file))
-        return Held(stored.weights_bytes, partial(by_layer, self.model, stored.format))
+        if file := stored.file:
+            layers, shard = partial(by_layer_of_file, self.model, file), partial(shard_of_file, file)
+        else:
+            layers = partial(by_layer, self.model, stored.format)
+            shard = partial(shard_of, self.model, stored.format)
+        return Held(stored.weights_bytes, layers, shard)
 
     @cached_property
     def _layers(self) -> int:

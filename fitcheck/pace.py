@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from fitcheck.footprint.layers import ByLayer, reads, span
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.footprint.shards import Sharded
 from fitcheck.footprint.stored import Stored
 from fitcheck.host import Host
 from fitcheck.placement import Engines, Way
 from fitcheck.schema.engine import Device, Engine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import TokenRate
-from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, weakest
+from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, Steps, weakest
 from fitcheck.speed.disk import disk_of, reread
+from fitcheck.speed.parallel import ParallelDecoder, sharing_note
 from fitcheck.speed.passes import experts_met, pass_of
 from fitcheck.speed.prefill import Prefiller
 
-_Seat = tuple[str, Device, range | None, int]
+_Seat = tuple[str, Device, range | None, int, int]
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,20 @@ class Runners:
     host: Host
     _known: dict[_Seat, Runner] = field(default_factory=dict, init=False)
 
-    def on(self, engine: Engine, layers: range | None = None, card: int = 0) -> Runner:
-        """Some layers, or all, on the CPU or on the card of that number, as the engine has it."""
-        seat = (engine.name, engine.device, layers, card)
+    def on(self, engine: Engine, layers: range | None = None, card: int = 0, cards: int = 1) -> Runner:
+        """Some layers, or all, on the CPU or on the card of that number, one of ``cards`` that share them."""
+        seat = (engine.name, engine.device, layers, card, cards)
         if seat not in self._known:
             host, device = self.host, self.host.device(engine, card)
             self._known[seat] = Runner(
-                self.model, host.machine, engine, host.request, layers, device.card, device
+                self.model, host.machine, engine, host.request, layers, device.card, cards, device
             )
         return self._known[seat]
+
+    def slowest(self, engine: Engine, cards: int) -> Runner:
+        """Of the first cards, which share all layers, the one that the others wait for."""
+        slowest = min(range(cards), key=lambda card: self.host.device(engine, card).bytes_per_s)
+        return self.on(engine, None, slowest, cards)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Speeds:
     stored: Stored
     engines: Engines
     runners: Runners
-    _known: dict[int, Decoder | SplitDecoder] = field(default_factory=dict, init=False)
+    _known: dict[int, Steps] = field(default_factory=dict, init=False)
 
     def expected(self, way: Way) -> float:
         """Tokens a second at the request's depth, to choose between ways."""
@@ -56,12 +63,14 @@ class Speeds:
         """The decode speed at the request's depth."""
         return self.decoder(way).at(self.runners.host.request.depth)
 
-    def decoder(self, way: Way) -> Decoder | SplitDecoder:
+    def decoder(self, way: Way) -> Steps:
         if id(way) not in self._known:
             self._known[id(way)] = self._decoder(way)
         return self._known[id(way)]
 
-    def _decoder(self, way: Way) -> Decoder | SplitDecoder:
+    def _decoder(self, way: Way) -> Steps:
+        if way.sharded:
+            return ParallelDecoder(self._sharing(way.sharded), way.sharded.shard)
         if way.home is None or way.spread is None or _in_one(way):
             return self.runners.on(self._engine(way)).decoder(self.stored.groups)
         parts = tuple(self._parts(way.home, way.spread))
@@ -72,6 +81,18 @@ class Speeds:
         if not _in_one(way):
             return None
         return Prefiller(self.runners.on(self._engine(way)), self.stored.groups)
+
+    def cards_note(self, way: Way) -> str | None:
+        """How several cards are used; None where it is one at most."""
+        if way.sharded:
+            present = len(self.runners.host.budget.cards)
+            return sharing_note(self._sharing(way.sharded), way.sharded.shard.cards, present)
+        several = way.spread is not None and len(way.spread.ends) > 1
+        return _IN_TURN if several else None
+
+    def _sharing(self, parts: Sharded) -> Runner:
+        assert self.engines.gpu is not None
+        return self.runners.slowest(self.engines.gpu, parts.shard.cards)
 
     def _engine(self, way: Way) -> Engine:
         engine = self.engines.gpu if way.gpu else self.engines.cpu
@@ -131,8 +152,13 @@ class Speeds:
         )
 
 
+_IN_TURN = "the cards hold layers in turn: more of them add memory, not speed"
+
+
 def _in_one(way: Way) -> bool:
     """Whether one device does all of the work."""
+    if way.sharded:
+        return way.sharded.shard.cards == 1
     return way.spread is None or (len(way.spread.ends) == 1 and not way.spread.experts_in_ram)
 
 

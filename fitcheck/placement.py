@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from fitcheck.budget import Budget, Pool
 from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.footprint.shards import Sharded
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.plan import RAM, DeviceUse
 from fitcheck.schema.request import Request
@@ -57,6 +58,7 @@ class Way:
     gpu: bool  # a GPU computes; on unified memory nothing else tells
     home: Residence | None = None  # None: all in one memory
     spread: Spread | None = None
+    sharded: Sharded | None = None  # split within matrices: all cards hold a part of every layer
 
     @property
     def gpu_layers(self) -> int:
@@ -110,6 +112,11 @@ class Seating:
     def onto_cards(self) -> bool:
         """Whether any layer may go to a card."""
         return bool(self.cards) and self.request.gpu_layers != 0
+
+    @property
+    def shares_layers(self) -> bool:
+        """Whether cards hold parts of every matrix instead of layers."""
+        return len(self.cards) > 1 and self.engines.any.memory.several_cards == "tensors"
 
     @property
     def ram_holds_all(self) -> bool:

@@ -4,7 +4,7 @@ Pure: no clock, no files, no environment. Nothing else in fitcheck decides
 whether a format fits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fitcheck.budget import Budget
@@ -20,9 +20,9 @@ from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Card, MachineSummary, ModelSummary, Plan
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
-from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.bandwidth import crosses_sockets, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.disk import disk_of
-from fitcheck.speed.engines import calibration_notes
+from fitcheck.speed.engines import calibration_notes, sockets_note
 from fitcheck.speed.passes import pass_notes
 from fitcheck.verdict import verdict
 
@@ -164,6 +164,7 @@ def machine_summary(host: Host) -> MachineSummary:
             *machine.notes,
             *(note for _, note in machine.assumed),
             *budget.notes,
+            *_socket_notes(host),
             *calibration_notes(host.engines, budget.device),
             *pass_notes(host.request),
         ),
@@ -171,6 +172,15 @@ def machine_summary(host: Host) -> MachineSummary:
         disk_bytes_per_s=disk.bytes_per_s,
         disk_basis=disk.basis,
     )
+
+
+def _socket_notes(host: Host) -> Iterator[str]:
+    """Of the first engine that reads across sockets, where there are two and it may be used."""
+    wanted, machine = host.request.engine, host.machine
+    for engine in host.engines:
+        if engine.sockets and wanted in (None, engine.name) and crosses_sockets(machine):
+            yield sockets_note(engine.sockets)
+            return
 
 
 def find_engine(engines: Sequence[Engine], name: str) -> str:

@@ -3,7 +3,8 @@
 Pure, like the planner. Layers go as llama.cpp puts them: cards take the last
 ones, in the order of the cards and in proportion to their memory, RAM the
 first ones and the embedding table. What cards hold is found by sums over the
-first n layers.
+first n layers. Engines that split within matrices use as many cards as divide
+them, each for an equal part.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,6 +15,7 @@ from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
 from fitcheck.footprint.memory import Footprint, choices_of, footprint, longest_cache, max_context, most_cells
 from fitcheck.footprint.residence import Residence, Spread
+from fitcheck.footprint.shards import Shard, Sharded, most_cards
 from fitcheck.placement import Seating, Way, spread_over
 from fitcheck.schema.model import Model
 
@@ -23,6 +25,7 @@ class Held(NamedTuple):
 
     weights_bytes: int
     by_layer: Callable[[], ByLayer]
+    shard: Callable[[int], Shard]  # of one of so many cards
 
 
 class Spreader:
@@ -45,11 +48,28 @@ class Spreader:
             need = self.need(held.weights_bytes, context).total_bytes
             for seat, gpu in self.on.alone:
                 yield Way((seat,), (need,), gpu)
-        if self.on.onto_cards:
+        if self._shares:
+            yield from self._sharings(held, context)
+        elif self.on.onto_cards:
             home = self._home(held, context)
             for spread in self._spreads(home):
                 needs = [home.card_bytes(spread, card) for card in range(len(self.on.cards))]
                 yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home, spread)
+
+    @property
+    def _shares(self) -> bool:
+        """Whether the engine splits within matrices rather than between layers."""
+        return self.on.onto_cards and self.on.shares_layers
+
+    def _sharings(self, held: Held, context: int) -> Iterator[Way]:
+        """The one way for engines that split within matrices; none where some layers are to stay in RAM."""
+        asked, seats = self.on.request, self.on.seats
+        if asked.gpu_layers not in (None, held.by_layer().layers) or asked.cpu_moe_layers:
+            return
+        cards = most_cards(self.model, len(self.on.cards))
+        parts = Sharded(self.model, held.shard(cards), context, self._choices)
+        needs = (*[parts.card_bytes] * cards, parts.ram_bytes)
+        yield Way((*seats[:cards], seats[-1]), needs, gpu=True, sharded=parts)
 
     def longest(self, held: Held) -> int:
         """The longest context, a multiple of 256 cells, that some way holds; 0 where none does."""
@@ -91,6 +111,8 @@ class Spreader:
 
     def _spread_holds(self, held: Held, steps: int) -> bool:
         """Whether cards and RAM together hold a context of so many steps, in some way or other."""
+        if self._shares:
+            return any(way.fits for way in self._sharings(held, steps * CELL_PADDING))
         home = self._home(held, steps * CELL_PADDING)
         if not self._is_free:
             return any(self._fits(home, spread) for spread in self._spreads(home))

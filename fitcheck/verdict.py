@@ -111,9 +111,10 @@ def _where(budget: Budget, best: FormatPlan) -> str:
         return f"{alone} with the CPU alone"
     if is_split(place):
         return f"in {_memory(budget)} with {layers_on_gpus(place)}"
-    if not budget.cards:
+    cards = [use.name for use in place.devices if use.kind == "gpu"]
+    if not cards:
         return f"in {_memory(budget)}"
-    return f"on {budget.cards[0].name}" if len(budget.cards) == 1 else f"on {len(budget.cards)} GPUs"
+    return f"on {cards[0]}" if len(cards) == 1 else f"on {len(cards)} GPUs"
 
 
 def _too_large(model: Model, budget: Budget, smallest: FormatPlan) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.shards import shard_of
 from fitcheck.schema.accuracy import PublishedRun
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode, Runner
+from fitcheck.speed.parallel import ParallelDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Case:
             accept=run.accept,
             draft_bytes=run.draft_bytes,
         )
+        if run.cards > 1 and engine.memory.several_cards == "tensors":
+            runner = Runner(self.model, self.machine, engine, request, cards=run.cards)
+            return ParallelDecoder(runner, shard_of(self.model, run.format, run.cards)).at(run.depth)
         return Runner(self.model, self.machine, engine, request).decoder(self.groups).at(run.depth)
 
     def ratio(self, engine: Engine) -> float:

@@ -51,7 +51,7 @@ def _residuals(
     rows = []
     for basis in bases:
         width = (
-            spread_of(_as_if(engine, cases), "the runs of other engines", _STRANGERS_TAIL)
+            spread_of(_as_if(engine, cases), "all engines' runs of one card, and its own,", _STRANGERS_TAIL)
             if stranger
             else spread(known, engine.name, engine.device, basis)
         )
@@ -67,11 +67,14 @@ def _stranger(engine: Engine) -> bool:
 
 
 def _as_if(engine: Engine, cases: Sequence[Case]) -> list[Residue]:
-    """Other engines' runs beside this one's figures: how far engines differ."""
-    same_device = (case for case in cases if case.run.device == engine.device)
+    """Other engines' runs beside this one's figures: how far engines differ.
+
+    Several cards they use each in their own way, which says nothing of this one's.
+    """
     return [
         Residue(engine.name, engine.device, "assumed", case.run.machine, case.ratio(engine))
-        for case in same_device
+        for case in cases
+        if case.run.device == engine.device and (case.run.cards == 1 or case.run.engine == engine.name)
     ]
 
 

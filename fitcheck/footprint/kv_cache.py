@@ -118,18 +118,31 @@ def state_bytes(model: Model, slots: int = 1) -> int:
 
 
 @lru_cache(maxsize=4096)
-def kv_read_bytes(model: Model, depth: int, kv_type: str = "f16", layers: range | None = None) -> int:
+def kv_read_bytes(
+    model: Model, depth: int, kv_type: str = "f16", layers: range | None = None, cards: int = 1
+) -> int:
     """Bytes of cache and state that one decode step reads with ``depth`` tokens in the cache.
 
-    Of these layers, or of all. A layer that borrows another's cache reads it again.
+    Of these layers, or of all; on one of ``cards`` that share every layer. A
+    layer that borrows another's cache reads it again.
     """
     kind = find_kv_type(kv_type)
     state, caches = _read_by(model, layers)
-    total = 4 * state
-    for cache, count in caches:
+    total = 4 * -(-state // cards)
+    for whole, count in caches:
+        cache = part_of(whole, cards)
         rows = count * (depth // cache.ratio if cache.window is None else min(depth, cache.window))
         total += tensor_bytes(kind, cache.key, rows) + tensor_bytes(kind, cache.value, rows)
     return total
+
+
+def part_of(cache: Cache, cards: int) -> Cache:
+    """What one of so many cards keeps of a cache: its heads, one at least, which several may then hold."""
+    if cards == 1:
+        return cache
+    heads = -(-cache.heads // cards)
+    key, value = (width // cache.heads * heads for width in (cache.key, cache.value))
+    return cache._replace(key=key, value=value, heads=heads)
 
 
 @lru_cache(maxsize=4096)

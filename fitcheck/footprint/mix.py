@@ -20,7 +20,7 @@ Condition = Literal[
 Rule = tuple[tuple[Condition, str], ...]
 """Types by condition; the first that holds wins, and else the mix's default."""
 
-Family = Literal["gguf", "bitnet.cpp", "fitcheck", "gptq", "awq", "int8", "exl2", "mlx"]
+Family = Literal["gguf", "bitnet.cpp", "fitcheck", "gptq", "awq", "nvfp4", "int8", "exl2", "mlx"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ Q4_1 and Q5_1 in the first eighth of them. Rules that hold for every mix
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fitcheck.errors import UnknownName
 from fitcheck.footprint.formats import WEIGHT_TYPES, WeightType, exl2
@@ -238,6 +239,10 @@ _FORMATS = (
     _checkpoint("INT8", "8 bit rows with one scale each", "INT8", "int8", "transformers", "vllm"),
     _checkpoint("GPTQ-4bit-g128", "4 bits, groups of 128", "GPTQ-4bit", "gptq", "vllm", "exllamav2"),
     _checkpoint("AWQ-4bit-g128", "4 bits, groups of 128", "AWQ-4bit", "awq", "vllm"),
+    replace(
+        _checkpoint("NVFP4-g16", "4 bit floats, one scale for 16, all layers", "NVFP4", "nvfp4", "vllm"),
+        listed="by name",
+    ),
     *(_exl2(bits) for bits in _EXL2_BITS),
     *MLX_FORMATS,
 )

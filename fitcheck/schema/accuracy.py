@@ -18,7 +18,7 @@ class PublishedRun:
     collection: str  # the file it stands in
     machine: str
     device: Device
-    cards: int  # side by side, each with a part of the layers
+    cards: int  # side by side, each with some layers or a part of all, as the engine has it
     model: str
     format: str
     rest_type: str | None  # of what the format leaves in 8 or 16 bits, where the file differs

@@ -106,6 +106,22 @@ class GpuFamily:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What a sum over several cards takes whose name has one of ``words``; of any, where there are none.
+
+    A ring of n cards passes its parts on 2 (n - 1) times, each of ``step_s``;
+    2 (n - 1) / n of the bytes pass at ``bytes_per_s``.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    base_s: float
+    step_s: float
+    bytes_per_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneCost:
     """Instructions of one GPU lane that a weight of these types costs, unpacking included."""
 
@@ -120,6 +136,16 @@ class Residual:
 
     basis: Basis
     low: float
+    high: float
+    runs: int
+    source: str
+
+
+class Sockets(NamedTuple):
+    """What the engine reaches where its threads read the memories of two sockets, wherever pages lie."""
+
+    share: float  # of what it would reach if each thread read its own socket's
+    low: float  # real runs over what that share gives: the least and the most
     high: float
     runs: int
     source: str
@@ -176,6 +202,7 @@ class EngineMemory(NamedTuple):
     splits: bool = False  # some layers on GPUs, the rest in RAM
     share: float | None = None  # of a GPU's whole memory; None: all but the reserve
     tables_on_cards: bool = True  # the embedding table lies with the layers
+    several_cards: Literal["layers", "tensors"] = "layers"  # each holds some, or a part of every one
     flags: Literal["llama.cpp", "ollama", "vllm"] | None = None  # whose options to print
     conversions: tuple[ConversionStep, ...] = ()
     notes: tuple[str, ...] = ()  # what to say of its memory, above all what isn't known
@@ -239,6 +266,8 @@ class Engine:
     reference: tuple[TypeRate, ...] = ()  # fitcheck's own kernels on the core of the rates
     families: tuple[GpuFamily, ...] = ()  # GPUs unlike those of the figures above
     lane_costs: tuple[LaneCost, ...] = ()  # types that keep a GPU's arithmetic busy
+    links: tuple[Link, ...] = ()  # between cards that work on one layer together, the general one last
+    sockets: Sockets | None = None  # None: its threads read what lies beside their own socket
     vendors: tuple[str, ...] = ()  # whose GPUs it runs on, in small letters; empty: any
     gpu_only: bool = False  # it has no code for CPUs; False says nothing of what isn't measured
     fitted: tuple[str, ...] = ()  # the figures that published runs decide: fields, or "rates/<isa>/<type>"

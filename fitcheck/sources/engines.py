@@ -9,10 +9,12 @@ from fitcheck.schema.engine import (
     EngineMemory,
     GpuFamily,
     LaneCost,
+    Link,
     Prefill,
     PrefillAttention,
     PrefillGpu,
     Residual,
+    Sockets,
     Stall,
     TypeRate,
 )
@@ -60,6 +62,8 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
             LaneCost(tuple(row["types"]), row["per_weight"], row["source"])
             for row in part.get("lane_costs", ())
         ),
+        sockets=Sockets(**part["sockets"]) if "sockets" in part else None,
+        links=tuple(Link(**row | {"words": tuple(row.get("words", ()))}) for row in part.get("links", ())),
         vendors=tuple(part.get("vendors", ())),
         gpu_only=profile.get("gpu_only", False),
         fitted=tuple(part.get("fitted", ())),

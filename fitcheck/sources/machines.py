@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fitcheck.errors import BadInput
-from fitcheck.schema.machine import Gpu, Machine
+from fitcheck.schema.machine import Gpu, Machine, System
 from fitcheck.sources import names
 from fitcheck.sources.profiles import Table, profile_path, read_toml, source_of, stems
 from fitcheck.units import parse_bandwidth, parse_capacity
@@ -90,6 +90,7 @@ def machine_from_table(name: str, table: Table, choice: Choice) -> Machine:
         bandwidth_basis="profile" if achieved else "spec" if peak else "assumed",
         gpus=(_gpu(table["gpu"], ram_bytes, source_of(table)),) if "gpu" in table else (),
         unified_memory=table.get("unified_memory", False),
+        system=System(sockets=table["sockets"]) if "sockets" in table else None,
         assumed=tuple(_assumed(table, ram, memory, choice)),
         notes=tuple(table.get("notes", ())),
     )

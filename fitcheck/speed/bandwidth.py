@@ -45,6 +45,18 @@ def read_bandwidth(machine: Machine, threads: int | None, pages: Pages) -> Bandw
     return _derived(machine, threads, pages)
 
 
+def crosses_sockets(machine: Machine) -> bool:
+    """Whether threads read memory beside another socket than their own.
+
+    Virtual machines make sockets up: theirs count where each has memory of its
+    own. What a person typed for the bandwidth is taken as what is reached.
+    """
+    system = machine.system
+    if system is None or (system.sockets or 1) < 2 or _given(machine):
+        return False
+    return system.hypervisor in (None, "none") or len(machine.numa) > 1
+
+
 def gpu_bandwidth(machine: Machine, gpu: Gpu) -> Bandwidth:
     """What the GPU's memory could deliver by its data sheet; engines reach a share of it.
 

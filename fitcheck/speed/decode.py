@@ -98,6 +98,7 @@ class Runner:
     request: Request
     layers: range | None = None  # None: all
     gpu: Gpu | None = None  # None: the machine's first, for engines that run on GPUs
+    cards: int = 1  # equal ones that share every layer, of which this is one
     shared: Device | None = field(default=None, repr=False, compare=False)  # with other runners on it
     _attended: dict[int, Attended] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -165,7 +166,8 @@ class Runner:
 
     def _cache_bytes(self, depth: int) -> int:
         """Of each sequence its own, once for all tokens that a draft guessed for it."""
-        return self.together.sequences * kv_read_bytes(self.model, depth, self.request.kv_type, self.layers)
+        read = kv_read_bytes(self.model, depth, self.request.kv_type, self.layers, self.cards)
+        return self.together.sequences * read
 
 
 class Decoder(Steps):
@@ -182,7 +184,7 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.engine, self._draft_s),)
+        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
 
     @property
     def together(self) -> Pass:

@@ -5,9 +5,10 @@ from functools import cached_property
 from fitcheck.schema.engine import Engine, TypeRate
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
-from fitcheck.speed.bandwidth import gpu_bandwidth, read_bandwidth
+from fitcheck.speed.bandwidth import crosses_sockets, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
+    across_sockets,
     codes_for_many,
     core_rate,
     core_speed,
@@ -36,6 +37,10 @@ class Device:
             self.overhead_s_per_layer = share.overhead_s_per_layer
         else:
             self.bandwidth = read_bandwidth(machine, request.threads, engine.pages)
+            if engine.sockets and crosses_sockets(machine):
+                # Even a measured rate is of threads that read beside them, as this engine's don't.
+                engine = self.engine = across_sockets(engine, engine.sockets)
+                self.bandwidth = self.bandwidth._replace(basis="assumed")
             efficiency, self.overhead_s_per_layer = engine.read_efficiency, engine.overhead_s_per_layer
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
         self._rates: dict[str, CoreRate | None] = {}

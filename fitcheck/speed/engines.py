@@ -1,7 +1,7 @@
 """An engine's rates translated to a machine: which kernel, how fast, how sure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fitcheck.schema.engine import (
@@ -11,8 +11,10 @@ from fitcheck.schema.engine import (
     Device,
     Engine,
     GpuFamily,
+    Link,
     PrefillGpu,
     Residual,
+    Sockets,
     TypeRate,
 )
 from fitcheck.schema.machine import Basis, Gpu, Machine
@@ -141,9 +143,21 @@ def gpu_share(engine: Engine, gpu_name: str) -> GpuShare:
 
 def family_of(engine: Engine, gpu_name: str) -> GpuFamily | None:
     """The first family that the GPU's name has words of."""
+    return next((family for family in engine.families if _named(gpu_name, family.words)), None)
+
+
+def link_of(engine: Engine, gpu_name: str) -> Link:
+    """What lies between such a card and others. Raises LookupError where the profile knows no link."""
+    for link in engine.links:
+        if not link.words or _named(gpu_name, link.words):
+            return link
+    raise LookupError(f"the profile of {engine.name} says nothing of what lies between {gpu_name} and others")
+
+
+def _named(gpu_name: str, words: Iterable[str]) -> bool:
+    """Whether it has one of the words, whole."""
     name = f" {gpu_name.lower().replace('-', ' ')} "
-    families = (f for f in engine.families if any(f" {words} " in name for words in f.words))
-    return next(families, None)
+    return any(f" {word} " in name for word in words)
 
 
 def gpu_rate(engine: Engine, gpu: Gpu, weight_type: str) -> float | None:
@@ -180,9 +194,8 @@ def prefill_rate(engine: Engine, machine: Machine, weight_type: str) -> TypeRate
 
 def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:
     """What a GPU of that name was published to do with prompts."""
-    name = f" {gpu.name.lower().replace('-', ' ')} "
     rows = engine.prefill.gpus if engine.prefill else ()
-    return next((row for row in rows if any(f" {words} " in name for words in row.words)), None)
+    return next((row for row in rows if _named(gpu.name, row.words)), None)
 
 
 def residual(engine: Engine, basis: Basis) -> Residual:
@@ -191,6 +204,25 @@ def residual(engine: Engine, basis: Basis) -> Residual:
         if row.basis == basis:
             return row
     return min(engine.residuals, key=lambda row: row.low)
+
+
+def across_sockets(engine: Engine, known: Sockets) -> Engine:
+    """The engine where its threads read two sockets' memories; a person's own runs tell better how wide."""
+    slower = replace(engine, read_efficiency=engine.read_efficiency * known.share)
+    if engine.calibrated_by:
+        return slower
+    wide = Residual("assumed", known.low, known.high, known.runs, known.source)
+    return replace(slower, residuals=(wide,))
+
+
+def sockets_note(known: Sockets) -> str:
+    """What to expect of two sockets, and what to do about it."""
+    least, most = (known.share * times for times in (known.low, known.high))
+    return (
+        f"two sockets: threads read across them; about {known.share:.0%} of both memories' bandwidth is "
+        f"assumed ({least:.0%} to {most:.0%} in published runs). llama.cpp's --numa distribute with an empty "
+        "page cache helps, and one socket alone (numactl --cpunodebind=0 --membind=0) may be as fast"
+    )
 
 
 def calibration_notes(engines: Sequence[Engine], device: Device) -> tuple[str, ...]:

@@ -236,6 +236,49 @@ def test_vllm_takes_its_share_of_the_whole_card_and_leaves_nothing_to_ram() -> N
     assert row_of("70b", "AWQ-4bit-g128", with_cards(24)).fits == "no"
 
 
+def test_vllm_splits_every_matrix_over_equal_parts() -> None:
+    two, four = (row_of("70b", "AWQ-4bit-g128", with_cards(*[24] * n)) for n in (2, 4))
+    for row, cards in ((two, 2), (four, 4)):
+        assert row.placement
+        needs = [use.need_bytes for use in row.placement.devices if use.kind == "gpu"]
+        assert len(needs) == cards
+        assert len(set(needs)) == 1
+        assert f"--tensor-parallel-size {cards}" in row.placement.flags
+        assert any(note.startswith(f"tensor parallel on {cards} of {cards} cards") for note in row.notes)
+        assert row.total_bytes == sum(item.bytes for item in row.memory)
+    assert two.decode_tokens_per_s
+    assert four.decode_tokens_per_s
+    assert two.decode_tokens_per_s.expected < four.decode_tokens_per_s.expected
+    assert two.max_context < four.max_context
+
+
+def test_vllm_leaves_cards_idle_that_do_not_divide_the_heads() -> None:
+    row = row_of("70b", "AWQ-4bit-g128", with_cards(24, 24, 24))
+    assert row.placement
+    assert "--tensor-parallel-size 2" in row.placement.flags
+    assert any(
+        "2 of 3 cards" in note and "64 attention heads don't divide by 3" in note for note in row.notes
+    )
+    assert "on 2 GPUs" in ask("70b", with_cards(24, 24, 24), formats=("AWQ-4bit-g128",)).verdict
+
+
+def test_the_smallest_of_cards_that_share_layers_counts() -> None:
+    equal, one_small = (row_of("70b", "AWQ-4bit-g128", with_cards(24, size)) for size in (24, 16))
+    assert equal.fits == "yes"
+    assert one_small.fits == "no"
+    halved = row_of("70b", "AWQ-4bit-g128", with_cards(24, 24), gpu_layers=40)
+    assert "vllm takes all layers onto GPUs, or none" in halved.notes
+
+
+@given(st.sampled_from(("8b", "70b", "qwen3-30b-a3b")), st.sampled_from((2, 4, 8)))
+@settings(max_examples=12, deadline=None)
+def test_a_card_never_holds_less_than_its_part(name: str, cards: int) -> None:
+    alone, shared = (row_of(name, "AWQ-4bit-g128", with_cards(*[96] * n)) for n in (1, cards))
+    assert alone.placement
+    assert shared.placement
+    assert alone.placement.devices[0].need_bytes / cards <= shared.placement.devices[0].need_bytes
+
+
 def test_two_cards_share_the_layers() -> None:
     row = row_of("70b", "Q4_K_M", with_cards(24, 24))
     assert row.placement

@@ -43,6 +43,7 @@ class MachineProfile(BaseModel):
     cpu: str | None = None
     cores: PositiveInt | None = None
     threads: PositiveInt | None = None
+    sockets: PositiveInt | None = None
     simd: list[str] = []
     vector_bits: int | None = Field(default=None, ge=64, le=2048)
     clock_ghz: float | None = Field(default=None, gt=0.5, lt=7)
