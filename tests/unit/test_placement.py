@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.layers import by_layer, reads
 from fitcheck.footprint.memory import choices_of, read_groups
 from fitcheck.footprint.residence import Residence
+from fitcheck.footprint.shards import shard_of
 from fitcheck.placement import Engines, Seating, shares_of, spread_over
 from fitcheck.planner import plan
 from fitcheck.schema.machine import Gpu, Machine, Storage
@@ -153,7 +155,7 @@ def test_sums_spread_layers_as_trying_each_would(
         spread = spread_over(on.shares, weights.layers, layers, 0)
         return home.ram_bytes(spread) <= on.ram.usable_bytes
 
-    ways = list(Spreader(model, on).ways(Held(0, lambda: weights), context))
+    ways = list(Spreader(model, on).ways(Held(0, lambda: weights, partial(shard_of, model, form)), context))
     found = {way.cpu_moe_layers for way in ways if way.cpu_moe_layers}
     fewest = next((n for n in every if fits(weights.layers, n)), None)
     if fits(weights.layers) or not weights.experts[-1]:
