@@ -52,7 +52,7 @@ def command(model: str, format_name: str | None, as_json: bool, **options: Any) 
     A file's lines are its own tensors; with --format, its shape in that format.
     """
     found = resolve(model)
-    if format_name is not None or found.file is None:
+    if format_name is not None:
         found = replace(found, file=None, format=format_name or found.format)
     request, machine = request_from(options), machine_from(options)
     answer = _explained(found, request, machine, engines_of(machine))

@@ -34,7 +34,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
     from fitcheck.sources.machines import load_machines  # noqa: PLC0415
     from fitcheck.sources.resolve import resolve  # noqa: PLC0415
 
-    found = resolve(model)
+    found = resolve(model).in_formats(options["formats"])
     request = Request(
         context=options["context"],
         kv_type=options["kv_type"],
@@ -42,8 +42,8 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         formats=options["formats"] or found.formats,
         reserve_bytes=options["reserve"],
     )
-    file = None if options["formats"] else found.file
-    answer = needs(found.model, request, options["speed"], load_engines(), load_machines(), file=file)
+    engines, machines = load_engines(), load_machines()
+    answer = needs(found.model, request, options["speed"], engines, machines, file=found.file)
     if as_json:
         from fitcheck.render.json import needs_json  # noqa: PLC0415
 

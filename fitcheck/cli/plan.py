@@ -63,7 +63,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
 
 def answer_for(model: str, **options: Any) -> Plan:
     """The Plan for what was typed: find the model and the machine, and judge."""
-    found = resolve(model)
+    found = resolve(model).in_formats(options["formats"])
     machine = machine_from(options)
     engines = engines_of(machine)
     request = replace(
@@ -78,5 +78,4 @@ def answer_for(model: str, **options: Any) -> Plan:
         accept=options["accept"],
         draft_bytes=options["draft_size"],
     )
-    file = None if options["formats"] else found.file  # with --format, the file's shape is judged
-    return plan(found.model, machine, request, engines, asked=found.resolved_from, file=file)
+    return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

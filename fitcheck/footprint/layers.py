@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import TypedTensors, assign, in_file
 from fitcheck.footprint.kv_cache import cells, stored_caches
 from fitcheck.footprint.mechanisms import Mechanism
-from fitcheck.footprint.memory import Choices, ReadGroup
+from fitcheck.footprint.memory import Choices, ReadGroup, Reads
 from fitcheck.footprint.mixes import find_format
 from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
@@ -183,32 +183,15 @@ def reads(
     weights: ByLayer, layers: range, experts_of: range, outside: tuple[ReadGroup, ...] = ()
 ) -> tuple[ReadGroup, ...]:
     """What a token reads of these layers, of the experts of those, and of what lies outside of layers."""
-    found: dict[str, _Figures] = {}
+    found = Reads()
     for group in outside:
-        _add(found, group.type, (group.bytes, group.weights, group.matrices, group.expert_bytes))
+        found.add(group.type, group.bytes, group.weights, group.matrices, group.expert_bytes)
     for name, there, experts, _, size, read, matrices in weights.placed:
         wanted = experts_of if experts else layers
         count = bisect_left(there, wanted.stop) - bisect_left(there, wanted.start)
         if count > 0:
-            chosen = count * size if experts else 0
-            _add(found, name, (count * size, count * read, count * matrices, chosen))
-    return tuple(
-        [
-            ReadGroup(name, size, weights, matrices, expert_bytes=experts)
-            for name, (size, weights, matrices, experts) in found.items()
-        ]
-    )
-
-
-_Figures = tuple[int, int, int, int]
-"""Bytes, weights, matrices, and bytes of chosen experts."""
-
-
-def _add(sums: dict[str, _Figures], name: str, figures: _Figures) -> None:
-    if known := sums.get(name):
-        one, two, three, four = known
-        figures = (one + figures[0], two + figures[1], three + figures[2], four + figures[3])
-    sums[name] = figures
+            found.add(name, count * size, count * read, count * matrices, count * size if experts else 0)
+    return found.groups
 
 
 def cache_by_layer(model: Model, context: int, choices: Choices) -> tuple[int, ...]:

@@ -47,6 +47,30 @@ class ReadGroup(NamedTuple):
     expert_bytes: int = 0  # of the bytes, those of experts that the token chose
 
 
+class Reads:
+    """What a token reads, gathered by type."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[int, int, int, int]] = {}
+
+    def add(self, name: str, size: int, weights: int, matrices: int, experts: int) -> None:
+        """Bytes, weights and matrices of a type, and of the bytes those of chosen experts."""
+        if known := self._sums.get(name):
+            bytes_, weights_, matrices_, experts_ = known
+            self._sums[name] = (bytes_ + size, weights_ + weights, matrices_ + matrices, experts_ + experts)
+        else:
+            self._sums[name] = (size, weights, matrices, experts)
+
+    @property
+    def groups(self) -> tuple[ReadGroup, ...]:
+        return tuple(
+            [
+                ReadGroup(name, size, weights, matrices, expert_bytes=experts)
+                for name, (size, weights, matrices, experts) in self._sums.items()
+            ]
+        )
+
+
 PER_PROMPT = ("embedding", "output")
 """Parts of a model that a prompt of any length multiplies by once: its last token's scores."""
 

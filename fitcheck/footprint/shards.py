@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import cells, find_kv_type, part_of
-from fitcheck.footprint.memory import Choices, ReadGroup
+from fitcheck.footprint.memory import Choices, ReadGroup, Reads
 from fitcheck.footprint.residence import Workspace, host_items, working_items
 from fitcheck.footprint.tensors import TensorGroup, layout
 from fitcheck.schema.model import (
@@ -104,7 +104,7 @@ def _dealt(part: object) -> Iterator[tuple[int, str]]:
 @lru_cache(maxsize=4096)
 def shard_of(model: Model, format_name: str, cards: int) -> Shard:
     """One card's part of a format worked out from the shape. Raises UnknownName."""
-    held, read = 0, _Reads()
+    held, read = 0, Reads()
     for typed in assign(model, format_name):
         share, tensor = _share(model, typed.group, cards), typed.group.tensor
         tensors = 0 if typed.group.unused else typed.tensors
@@ -112,40 +112,22 @@ def shard_of(model: Model, format_name: str, cards: int) -> Shard:
         chosen = 1 < tensor.stack != tensor.stack_read
         products = tensor.stack_read * tensors if tensor.rows_read > 1 else 0
         multiplied = share(tensor.weights_read * tensors)
-        read.add(typed.type, share(typed.bytes_read), multiplied, products, chosen=chosen)
+        size = share(typed.bytes_read)
+        read.add(typed.type, size, multiplied, products, size if chosen else 0)
     return Shard(cards, held, read.groups)
 
 
 def shard_of_file(weights: FileWeights, cards: int) -> Shard:
     """One card's part of a real file, of which only norms are known to lie on every card whole."""
-    held, read = 0, _Reads()
+    held, read = 0, Reads()
     for group in weights.groups:
         parts = 1 if group.part == "norm" else cards
         held += -(-group.bytes // parts)
         chosen = group.part == "experts" and group.bytes_read < group.bytes
         products = group.tensors if group.part not in ("embedding", "norm", "prediction") else 0
         size, multiplied = -(-group.bytes_read // parts), -(-group.weights_read // parts)
-        read.add(group.type, size, multiplied, products, chosen=chosen)
+        read.add(group.type, size, multiplied, products, size if chosen else 0)
     return Shard(cards, held, read.groups)
-
-
-class _Reads:
-    """What a token reads, gathered by type."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, list[int]] = {}
-
-    def add(self, name: str, size: int, weights: int, matrices: int, *, chosen: bool) -> None:
-        sums = self._sums.setdefault(name, [0, 0, 0, 0])
-        for place, figure in enumerate((size, weights, matrices, size if chosen else 0)):
-            sums[place] += figure
-
-    @property
-    def groups(self) -> tuple[ReadGroup, ...]:
-        return tuple(
-            ReadGroup(name, size, weights, matrices, expert_bytes=experts)
-            for name, (size, weights, matrices, experts) in self._sums.items()
-        )
 
 
 def _share(model: Model, group: TensorGroup, cards: int) -> Share:

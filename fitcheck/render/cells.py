@@ -18,7 +18,11 @@ def speed_text(speed: TokenRate | None) -> str:
 
 def fits_text(row: FormatPlan) -> str:
     """``yes?``: the bytes fit, and no engine is known that runs them here."""
-    return f"{row.fits}?" if only_bytes_fit(row) else row.fits
+    return fits_word(row.fits, run=row.placement is not None)
+
+
+def fits_word(fits: str, *, run: bool) -> str:
+    return fits if run or fits == "no" else f"{fits}?"
 
 
 def only_bytes_fit(row: FormatPlan) -> bool:

@@ -9,8 +9,7 @@ from rich.text import Text
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.explanation import Explanation
 from fitcheck.schema.plan import Conversion
-from fitcheck.units import gb, gib
-from fitcheck.units import spaced as _bytes
+from fitcheck.units import gb, gib, spaced
 
 
 def print_explanation(explanation: Explanation, file: TextIO) -> None:
@@ -21,8 +20,8 @@ def print_explanation(explanation: Explanation, file: TextIO) -> None:
     table.add_column("rule")
     table.add_column("bytes", justify="right", no_wrap=True)
     for line in explanation.lines:
-        table.add_row(line.name, line.rule, _bytes(line.bytes))
-    table.add_row(Text("total", style="bold"), "", _bytes(explanation.total_bytes))
+        table.add_row(line.name, line.rule, spaced(line.bytes))
+    table.add_row(Text("total", style="bold"), "", spaced(explanation.total_bytes))
     console.print(table)
     for note in explanation.notes:
         console.print(Text(note))
@@ -47,11 +46,11 @@ def _devices(explanation: Explanation) -> Table:
     table.add_column("stays", justify="right", no_wrap=True)
     table.add_column("touched once", justify="right", no_wrap=True)
     for item in explanation.memory:
-        sizes = (_bytes(item.bytes), "") if item.resident else ("", _bytes(item.bytes))
+        sizes = (spaced(item.bytes), "") if item.resident else ("", spaced(item.bytes))
         table.add_row(item.device, item.what, item.kind, *sizes)
     stays = sum(item.bytes for item in explanation.memory if item.resident)
     once = explanation.peak_bytes - stays
-    table.add_row(Text("total", style="bold"), "", "", _bytes(stays), _bytes(once) if once else "")
+    table.add_row(Text("total", style="bold"), "", "", spaced(stays), spaced(once) if once else "")
     return table
 
 

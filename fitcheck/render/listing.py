@@ -7,7 +7,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from fitcheck.render.cells import UNKNOWN, billions, longest
+from fitcheck.render.cells import UNKNOWN, billions, fits_word, longest
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.machine import Machine
 from fitcheck.units import gb_per_s, gib, rate, tokens
@@ -56,7 +56,7 @@ def _plan_cells(plan: Row | None) -> tuple[str, ...]:
     return (
         plan["format"],
         gib(plan["total_bytes"]),
-        plan["fits"] if plan["fits"] == "no" or plan["placement"] else f"{plan['fits']}?",
+        fits_word(plan["fits"], run=plan["placement"] is not None),
         longest(plan["max_context"]),
         rate(speed["expected"]) if speed else UNKNOWN,
     )

@@ -6,14 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitcheck.render.cells import fits_text, only_bytes_fit
-from fitcheck.render.plain import plain_table
-from fitcheck.schema.plan import Fits, FormatPlan, Placement, Plan, TokenRate
+from fitcheck.render.cells import UNKNOWN, fits_text, longest, memory_line, only_bytes_fit, speed_text
+from fitcheck.render.plain import FITS_COLOUR, plain_table
+from fitcheck.schema.plan import FormatPlan, Placement, Plan
 from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
 
-_COLOUR: dict[Fits, str] = {"yes": "green", "tight": "yellow", "no": "red"}
-_UNKNOWN = "–"
 _WIDEST = 1000  # characters; no table of ours comes near
 
 
@@ -50,13 +48,8 @@ def _model_line(plan: Plan) -> Text:
 def _machine_line(plan: Plan) -> str:
     machine = plan.machine
     changed = f"with {', '.join(machine.overrides)} as given; " if machine.overrides else ""
-    memory = gib(machine.usable_bytes + machine.reserve_bytes)
     cards = "".join(f"; {card.name} with {gib(card.memory_bytes)}" for card in machine.cards)
-    reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
-    return (
-        f"{machine.name}, {changed}{memory}, of which {gib(machine.reserve_bytes)} stay with the system; "
-        f"reads {reads} ({machine.bandwidth_basis}){cards if machine.ram_bytes else ''}"
-    )
+    return f"{machine.name}, {changed}{memory_line(machine)}{cards if machine.ram_bytes else ''}"
 
 
 def _request_line(plan: Plan) -> str:
@@ -97,7 +90,7 @@ def _placed(plan: Plan) -> bool:
 def _layers(place: Placement | None) -> str:
     """``37/49``, and with how many layers' experts in RAM: ``49/49 e12``."""
     if place is None:
-        return _UNKNOWN
+        return UNKNOWN
     experts = f" e{place.cpu_moe_layers}" if place.cpu_moe_layers else ""
     return f"{place.gpu_layers}/{place.layers_total}{experts}"
 
@@ -107,10 +100,10 @@ def _cells(row: FormatPlan, placed: bool) -> list[str | Text]:
         f"{row.format}{' *' if row.needs_native_training else ''}",
         *([_layers(row.placement)] if placed else _file(row)),
         f"{row.total_bytes / GIB:.1f}",
-        Text(fits_text(row), style="dim" if only_bytes_fit(row) else _COLOUR[row.fits]),
-        tokens(row.max_context) if row.max_context else _UNKNOWN,
-        _speed(row.decode_tokens_per_s),
-        row.decode_bound or _UNKNOWN,
+        Text(fits_text(row), style="dim" if only_bytes_fit(row) else FITS_COLOUR[row.fits]),
+        longest(row.max_context),
+        speed_text(row.decode_tokens_per_s),
+        row.decode_bound or UNKNOWN,
     ]
 
 
@@ -131,10 +124,6 @@ def _range(names: list[str]) -> str:
 
 def _file(row: FormatPlan) -> list[str]:
     return [f"{row.bits_per_weight:.2f}", f"{row.weights_bytes / GB:.2f}"]
-
-
-def _speed(speed: TokenRate | None) -> str:
-    return f"{rate(speed.expected)} ({rate(speed.low)}-{rate(speed.high)})" if speed else _UNKNOWN
 
 
 def _footnotes(plan: Plan) -> list[str]:

@@ -62,7 +62,7 @@ def _minimax_m3(c: Fields) -> tuple[Layer, ...]:
     """Dense layers in front, then experts; most layers look at blocks that an indexer scores."""
     sparse = c.inner("sparse_attention_config")
     indexer = Indexer(sparse.count("sparse_num_index_heads"), sparse.count("sparse_index_dim"))
-    indexed = chosen(Fields(sparse.table | {"num_hidden_layers": layer_count(c)}, sparse.where), _FREQUENCY)
+    indexed = chosen(sparse.having(num_hidden_layers=layer_count(c)), _FREQUENCY)
     mixture = experts(
         c, "num_local_experts", "moe_intermediate_size", router_bias=c.flag("use_routing_bias", False),
         shared_size=shared_experts(c),

@@ -90,8 +90,7 @@ def _nemotron_part(c: Fields, kind: str) -> Layer:
         return Layer(mixer, (), norms=1)
     if kind == "attention":
         head_dim = c.maybe_count("head_dim") or c.maybe_count("attention_head_dim")
-        named = Fields(c.table | {"head_dim": head_dim}, c.where)
-        return Layer(attention(named), (), norms=1)
+        return Layer(attention(c.having(head_dim=head_dim)), (), norms=1)
     if kind == "mlp":
         return Layer(None, (FeedForward(c.count("intermediate_size"), gated=False),), norms=1)
     shared = (c.maybe_count("n_shared_experts") or 0) * c.count("moe_shared_expert_intermediate_size")

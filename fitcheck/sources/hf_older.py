@@ -22,6 +22,7 @@ from fitcheck.sources.hf_parts import (
     experts,
     layer_count,
     layer_types,
+    norm_bias,
     shared_experts,
     windowed,
 )
@@ -195,7 +196,7 @@ def _gemma3n(c: Fields) -> tuple[Layer, ...]:
     if isinstance(sizes, list):
         if len(set(map(str, sizes))) != 1:
             raise c.wrong("intermediate_size differs from layer to layer")
-        c = Fields(c.table | {"intermediate_size": sizes[0]}, c.where)
+        c = c.having(intermediate_size=sizes[0])
     full = attention(c, qk_norm="head")
     near = replace(full, window=c.count("sliding_window"))
     own = layer_count(c) - (c.maybe_count("num_kv_shared_layers") or 0)
@@ -214,10 +215,6 @@ def _gemma3n_more(c: Fields) -> dict[str, Any]:
         ),
         "altup": AltUp(c.count("altup_num_inputs"), c.count("laurel_rank")),
     }
-
-
-def _norm_bias(_c: Fields) -> dict[str, Any]:
-    return {"norm_bias": True}
 
 
 def _norm_and_output_bias(_c: Fields) -> dict[str, Any]:
@@ -240,7 +237,7 @@ FAMILIES = {
     "glm": Family(_glm, "chatglm"),
     "glm4": Family(_glm4),
     "glm4v_text": Family(lambda c: _glm(c, norms=4), "glm4"),
-    "gpt_neox": Family(lambda c: _biased(c, fused=True), "gptneox", more=_norm_bias),
+    "gpt_neox": Family(lambda c: _biased(c, fused=True), "gptneox", more=norm_bias),
     "granitemoe": Family(_granite_moe),
     "hunyuan_v1_dense": Family(_qk_normed, "hunyuan-dense"),
     "internlm2": Family(_llama),
@@ -250,15 +247,15 @@ FAMILIES = {
     "mamba2": Family(_mamba2),
     "minicpm": Family(_minicpm, tied=True),
     "minicpm3": Family(_minicpm3, tied=True),
-    "nemotron": Family(_ungated, more=_norm_bias),
+    "nemotron": Family(_ungated, more=norm_bias),
     "olmo": Family(_unnormed, more=lambda _: {"output_norm": False}),
     "olmoe": Family(_olmoe),
-    "orion": Family(_llama, more=_norm_bias),
+    "orion": Family(_llama, more=norm_bias),
     "phi": Family(lambda c: _biased(c, norms=1), "phi2", more=_norm_and_output_bias),
     "phimoe": Family(_phimoe, more=_norm_and_output_bias),
     "qwen2_moe": Family(_qwen2_moe, "qwen2moe"),
     "seed_oss": Family(_llama),
-    "stablelm": Family(_stablelm, more=_norm_bias),
-    "starcoder2": Family(_starcoder2, tied=True, more=_norm_bias),
+    "stablelm": Family(_stablelm, more=norm_bias),
+    "starcoder2": Family(_starcoder2, tied=True, more=norm_bias),
     "xverse": Family(_llama),
 }

@@ -1,10 +1,9 @@
 """Families whose publishers name the usual fields their own way: ``n_head``, ``d_model``, ``num_layers``."""
 
 from dataclasses import replace
-from typing import Any
 
 from fitcheck.schema.model import Attention, FeedForward, Ffn, Layer
-from fitcheck.sources.hf_parts import Family, alike, attention, dense, experts, layer_count
+from fitcheck.sources.hf_parts import Family, alike, attention, dense, experts, layer_count, norm_bias
 from fitcheck.sources.json_fields import MOST, Fields
 
 
@@ -16,7 +15,7 @@ def _falcon(c: Fields) -> tuple[Layer, ...]:
     shared = 1 if c.flag("multi_query", True) else heads
     named = {"num_key_value_heads": c.count("num_kv_heads", default=heads) if later else shared}
     named["intermediate_size"] = c.count("ffn_hidden_size", default=4 * c.count("hidden_size"))
-    named_so = Fields(c.table | named, c.where)
+    named_so = c.having(**named)
     one_norm = c.count("num_ln_in_parallel_attn", default=2) == 1 if later else c.flag("parallel_attn", True)
     mixer = replace(attention(named_so), fused_qkv=True)
     return alike(c, mixer, replace(dense(named_so), gated=False), norms=1 if one_norm else 2)
@@ -25,7 +24,7 @@ def _falcon(c: Fields) -> tuple[Layer, ...]:
 def _dbrx(c: Fields) -> tuple[Layer, ...]:
     """Heads and experts in objects of their own."""
     attn = c.inner("attn_config")
-    named = Fields(c.table | {"num_key_value_heads": attn.count("kv_n_heads")}, c.where)
+    named = c.having(num_key_value_heads=attn.count("kv_n_heads"))
     mixture = experts(c.inner("ffn_config"), "moe_num_experts", "ffn_hidden_size", "moe_top_k")
     return alike(c, replace(attention(named), fused_qkv=True), mixture)
 
@@ -35,7 +34,7 @@ def _chatglm(c: Fields) -> tuple[Layer, ...]:
     if c.flag("add_bias_linear", False) or not c.flag("rmsnorm", True):
         raise c.wrong("add_bias_linear, and norms other than rmsnorm, are not known for chatglm")
     if not c.flag("multi_query_attention", False):
-        c = Fields(c.table | {"num_key_value_heads": None}, c.where)
+        c = c.having(num_key_value_heads=None)
     mixer = replace(attention(c, qkv_bias=c.flag("add_qkv_bias", False)), fused_qkv=True)
     return alike(c, mixer, replace(dense(c), fused_gate_up=True))
 
@@ -47,7 +46,7 @@ def _qwen(c: Fields) -> tuple[Layer, ...]:
     size = c.count("intermediate_size")
     if size % 2:
         raise c.wrong(f"intermediate_size {size} is for two matrices, and must be even")
-    named = Fields(c.table | {"intermediate_size": size // 2}, c.where)
+    named = c.having(intermediate_size=size // 2)
     return alike(c, replace(attention(c, qkv_bias=True), fused_qkv=True), dense(named))
 
 
@@ -73,7 +72,7 @@ def _searched(c: Fields, block: Fields) -> Layer:
 
 def _grouped(c: Fields, attn: Fields) -> Attention:
     heads, group = c.count("num_attention_heads"), attn.count("n_heads_in_group")
-    return attention(Fields(c.table | {"num_key_value_heads": max(heads // group, 1)}, c.where))
+    return attention(c.having(num_key_value_heads=max(heads // group, 1)))
 
 
 def _width(c: Fields, ffn: Fields, factor: object) -> int:
@@ -83,12 +82,8 @@ def _width(c: Fields, ffn: Fields, factor: object) -> int:
     return -(-int(2 * factor * c.count("hidden_size") / 3) // 256) * 256
 
 
-def _norm_bias(_c: Fields) -> dict[str, Any]:
-    return {"norm_bias": True}
-
-
 _FALCON = Family(
-    _falcon, "falcon", tied=True, more=_norm_bias, left_out={"max_position_embeddings": 2048},
+    _falcon, "falcon", tied=True, more=norm_bias, left_out={"max_position_embeddings": 2048},
     names={"num_attention_heads": "n_head", "num_hidden_layers": "n_layer", "num_kv_heads": "n_head_kv"},
 )  # fmt: skip
 

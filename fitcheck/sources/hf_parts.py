@@ -58,6 +58,11 @@ def layer_count(c: Fields) -> int:
     return c.count("num_hidden_layers", most=_MOST_LAYERS)
 
 
+def norm_bias(_c: Fields) -> dict[str, Any]:
+    """Of a Model whose norms have a bias."""
+    return {"norm_bias": True}
+
+
 def prediction_layers(c: Fields, name: str = "num_nextn_predict_layers") -> int:
     """How many layers behind the last predict further tokens."""
     return c.maybe_count(name, most=_MOST_LAYERS) or 0

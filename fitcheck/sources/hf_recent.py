@@ -67,7 +67,7 @@ def _hunyuan(c: Fields) -> tuple[Layer, ...]:
     listed = {"moe_topk": None, "num_shared_expert": 1, "moe_intermediate_size": size}
     named = {name: alike_in_all(c, name, default) for name, default in listed.items()}
     mixture = experts(
-        Fields(c.table | named, c.where), "num_experts", "moe_intermediate_size", "moe_topk",
+        c.having(**named), "num_experts", "moe_intermediate_size", "moe_topk",
         shared_size=named["num_shared_expert"] * size,
     )  # fmt: skip
     return alike(c, attention(c, qk_norm="head" if c.flag("use_qk_norm", True) else "none"), mixture)
@@ -90,7 +90,7 @@ def _step35(c: Fields) -> tuple[Layer, ...]:
 def _step35_blocks(c: Fields) -> tuple[Layer, ...]:
     """Windowed layers have heads of their own, each with a gate. Those that predict are listed behind."""
     full = _step35_attention(c)
-    other = Fields(c.table | c.inner("attention_other_setting").table, c.where)
+    other = c.having(**c.inner("attention_other_setting").table)
     near = replace(_step35_attention(other), window=c.count("sliding_window"))
     mixture = experts(
         c, "moe_num_experts", "moe_intermediate_size", "moe_top_k",
@@ -106,7 +106,7 @@ def _step35_blocks(c: Fields) -> tuple[Layer, ...]:
 
 
 def _step35_attention(c: Fields) -> Attention:
-    named = Fields(c.table | {"num_key_value_heads": c.count("num_attention_groups")}, c.where)
+    named = c.having(num_key_value_heads=c.count("num_attention_groups"))
     mixer = attention(named, qk_norm="head")
     return replace(mixer, gate_size=mixer.heads if c.flag("use_head_wise_attn_gate", False) else 0)
 

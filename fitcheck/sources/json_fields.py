@@ -74,6 +74,10 @@ class Fields:
     table: dict[str, Any]
     where: str
 
+    def having(self, /, **named: Any) -> "Fields":
+        """The same object with these fields in place of its own."""
+        return Fields(self.table | named, self.where)
+
     def count(self, name: str, default: int | None = None, most: int = MOST) -> int:
         """A whole number from 1 to ``most``; null and absence give the default. Raises BadInput."""
         value = self.table.get(name)

@@ -1,7 +1,7 @@
 """What the user typed -> Model: a file, a size, a name, an Ollama tag, a repository."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitcheck.schema.model import Model
@@ -25,6 +25,10 @@ class Resolution:
     def formats(self) -> tuple[str, ...]:
         """What to judge where nobody asked for a format: the one in the name, or all (none named)."""
         return (self.format,) if self.format else ()
+
+    def in_formats(self, asked: tuple[str, ...]) -> "Resolution":
+        """The same where formats were asked for: then the shape is judged in them, not the file."""
+        return replace(self, file=None) if asked else self
 
 
 _FILE_ENDINGS = (".gguf", ".safetensors", ".json")
