@@ -7,13 +7,14 @@ stretches of contexts. So one replay answers for a whole stretch, to the byte.
 
 from collections import deque
 from functools import cache
-from operator import sub
+from operator import mul
 from typing import NamedTuple
 
-from fitcheck.footprint.arena import Reach, Size, aligned, reach
+from fitcheck.footprint.arena import Size
 from fitcheck.footprint.graph import Graph
 from fitcheck.footprint.kv_cache import CELL_PADDING, cells
 from fitcheck.footprint.mechanisms import Cache
+from fitcheck.footprint.reach import Reach, Rises, aligned, reach
 
 _KEPT = 64
 """Stretches to remember: few models have more than five."""
@@ -58,13 +59,30 @@ class Batch(NamedTuple):
         seen = kept if self.unified else kept // self.slots
         return min(seen, size.most) if size.most else seen
 
-    def cell_counts(self, sizes: tuple[Size, ...]) -> tuple[int, ...]:
-        """All through which these sizes depend on the context. Cells come in 256s, so that alignment
+    def kept(self, one: Cache) -> int:
+        """Cells of one of the caches that tensors grow with."""
+        return cells(one, self.context, self.slots, self.ubatch, self.unified)
 
-        to 32 bytes adds the same to a size however many there are.
+    def step(self, one: Cache) -> int:
+        """The cells that come at once to such a cache, each slot's; 0 where no longer context brings any.
+
+        Cells come in 256s, so that alignment to 32 bytes adds the same to a size however many there are.
         """
-        kept = [(size, self.cells(size)) for size in sizes]
-        return (self.full, *(count for size, cells in kept for count in (cells, self.seen(size, cells))))
+        longer = self._replace(context=self.context + one.ratio * CELL_PADDING * self.slots)
+        return longer.kept(one) - self.kept(one)
+
+    def rise(self, size: Size, one: Cache) -> int:
+        """Bytes of a tensor that a step of such a cache adds."""
+        if one not in _looked_at(size.window, size.ratio):
+            return 0
+        more, clipped = self.step(one), self.clips(size)
+        scored = 0 if clipped else more if self.unified else more // self.slots
+        return size.width * (self.tokens * size.score * scored + size.cell * more)
+
+    def clips(self, size: Size) -> bool:
+        """Whether a token is scored with fewer cells of a slot than there are."""
+        kept = self.cells(size)
+        return self.seen(size, kept) < (kept if self.unified else kept // self.slots)
 
 
 @cache
@@ -75,19 +93,28 @@ def _looked_at(window: int | None, ratio: int) -> tuple[Cache, ...]:
 
 
 class _Stretch(NamedTuple):
-    """Counts over which a buffer grows evenly, from some of them in equal steps both ways."""
+    """Cells over which a buffer grows evenly, from some of them in steps each way."""
 
-    counts: tuple[int, ...]
-    rises: tuple[int, ...]  # of the counts, a step
+    alike: tuple[int, ...]  # all else through which sizes depend on the context
+    cells: tuple[int, ...]
+    steps: tuple[int, ...]
     reach: Reach
 
-    def at(self, counts: tuple[int, ...]) -> int | None:
-        """The bytes with other counts; None where they lie outside."""
-        off = [*zip(map(sub, counts, self.counts), self.rises, strict=True)]
-        steps = next((more // rise for more, rise in off if rise), 0)
-        if not self.reach.low <= steps <= self.reach.high or any(more != steps * rise for more, rise in off):
+    def at(self, alike: tuple[int, ...], cells: tuple[int, ...]) -> int | None:
+        """The bytes with other cells; None where they lie outside."""
+        if alike != self.alike:
             return None
-        return self.reach.top + steps * self.reach.rise
+        over = [here - there for here, there in zip(cells, self.cells, strict=True)]
+        if any(more % step if step else more for more, step in zip(over, self.steps, strict=True)):
+            return None
+        taken = [more // step for more, step in zip(over, self.steps, strict=True) if step]
+        if any(spare + _sum(rises, taken) < 0 for spare, rises in self.reach.bounds):
+            return None
+        return self.reach.top + _sum(self.reach.rises, taken)
+
+
+def _sum(rises: Rises, steps: list[int]) -> int:
+    return sum(map(mul, rises, steps))
 
 
 class Growth:
@@ -96,30 +123,28 @@ class Growth:
     def __init__(self, known: Graph, moves: tuple[tuple[int, int], ...]) -> None:
         self._known, self._moves = known, moves
         self._stretches: deque[_Stretch] = deque(maxlen=_KEPT)
-        kinds = {(s.window, s.ratio, s.most): s for s in known.sizes if s.score or s.cell}
-        self._growing = tuple(kinds.values())  # one size for each kind of cells that any looks at
-        self._ratios = sorted({1, *(size.ratio for size in self._growing)})
+        growing = [size for size in known.sizes if size.score or size.cell]
+        seen = {(size.window, size.ratio): _looked_at(size.window, size.ratio) for size in growing}
+        self._caches = tuple(dict.fromkeys(one for caches in seen.values() for one in caches))
+        clipped = {(size.window, size.ratio, size.most): size for size in growing if size.most}
+        self._clipped = tuple(clipped.values())
 
     def bytes(self, batch: Batch) -> int:
-        counts = batch.cell_counts(self._growing)
+        alike = (batch.full, *map(batch.clips, self._clipped))
+        cells = tuple(map(batch.kept, self._caches))
         for stretch in self._stretches:
-            if (size := stretch.at(counts)) is not None:
+            if (size := stretch.at(alike, cells)) is not None:
                 return size
-        found = self._stretch(batch, counts)
+        found = self._stretch(batch, alike, cells)
         self._stretches.appendleft(found)
         return found.reach.top
 
-    def _stretch(self, batch: Batch, counts: tuple[int, ...]) -> _Stretch:
-        """Replay the graph, with sizes that grow as they would to the next context that has more cells."""
-        further, rises = batch, (0,) * len(counts)
-        for ratio in self._ratios:
-            longer = batch._replace(context=batch.context + ratio * CELL_PADDING * batch.slots)
-            if longer.full != batch.full:  # sizes are products of tokens and cells: both growing is not even
-                break
-            there = longer.cell_counts(self._growing)
-            if there != counts:
-                further, rises = longer, tuple(map(sub, there, counts))
-                break
-        sizes = [(aligned(batch.bytes(size)), aligned(further.bytes(size))) for size in self._known.sizes]
-        rising = [(here, there - here) for here, there in sizes]
-        return _Stretch(counts, rises, reach(self._moves, rising, self._known.tensors))
+    def _stretch(self, batch: Batch, alike: tuple[int, ...], cells: tuple[int, ...]) -> _Stretch:
+        """Replay the graph, with sizes that grow as each cache does."""
+        steps = tuple(map(batch.step, self._caches))
+        ways = [one for one, step in zip(self._caches, steps, strict=True) if step]
+        sizes = [
+            (aligned(batch.bytes(size)), tuple([batch.rise(size, one) for one in ways]))
+            for size in self._known.sizes
+        ]
+        return _Stretch(alike, cells, steps, reach(self._moves, sizes, self._known.tensors))

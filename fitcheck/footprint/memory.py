@@ -1,7 +1,6 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -136,17 +135,11 @@ class Contexts:
 
         No buffer is worked out for contexts whose cache alone is too large.
         """
-        longest = self.longest_cache(most, free)
-        if longest == 0 or (longest + CELL_PADDING > most and sum(self.bytes(longest)) <= free):
-            return longest
-        # All steps, so that every format tries the same ones first.
-        return CELL_PADDING * bisect_left(
-            _steps(most), True, key=lambda context: context > longest or sum(self.bytes(context)) > free
-        )
+        return _longest(self.longest_cache(most, free), free, lambda context: sum(self.bytes(context)))
 
     def longest_cache(self, most: int, free: int) -> int:
         """The same of the cache alone."""
-        return CELL_PADDING * bisect_right(_steps(most), free, key=self._cache)
+        return _longest(most, free, self._cache)
 
     def _cache(self, context: int) -> int:
         if context not in self._caches:
@@ -159,9 +152,26 @@ class Contexts:
         return self._buffers[context]
 
 
-def _steps(most: int) -> range:
-    """Contexts worth a look."""
-    return range(CELL_PADDING, most + 1, CELL_PADDING)
+def _longest(most: int, free: int, size_of: Callable[[int], int]) -> int:
+    """The longest context up to ``most``, in steps of 256 cells, that so many bytes hold; 0 where none does.
+
+    Sizes grow evenly over long stretches, so a line between a context that is held and one that is not
+    leads to the longest. An end that stays counts half each time, or a bend could keep it for ever.
+    """
+    low, high = 1, most // CELL_PADDING
+    if not high or (over := size_of(high * CELL_PADDING) - free) <= 0:
+        return high * CELL_PADDING
+    if (spare := free - size_of(CELL_PADDING)) < 0:
+        return 0
+    while high - low > 1:
+        width = high - low
+        step = low + min(max(1, spare * width // (spare + over)), width - 1)
+        left = free - size_of(step * CELL_PADDING)
+        if left < 0:
+            high, over, spare = step, -left, spare // 2
+        else:
+            low, spare, over = step, left, -(-over // 2)
+    return low * CELL_PADDING
 
 
 @lru_cache(maxsize=1024)

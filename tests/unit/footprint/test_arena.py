@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitcheck.footprint.arena import Tape, furthest
+from fitcheck.footprint.arena import Tape
+from fitcheck.footprint.reach import furthest
 
 BLOCK = 1024
 MOVES = st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=60)
