@@ -1,12 +1,13 @@
 """Which type each tensor of a model takes in a format, and what that weighs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from fitcheck.footprint.conditions import Scope, deal, settle
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.mechanisms import Tensor
-from fitcheck.footprint.mix import Condition, Format, Rule
+from fitcheck.footprint.mix import Format, Rule
 from fitcheck.footprint.mixes import FALCON_RULES, TYPES, find_format
 from fitcheck.footprint.mlx import Routers, mlx_layout, routers_of
 from fitcheck.footprint.tensors import Facts, Layout, TensorGroup, layout
@@ -35,12 +36,15 @@ class TypedTensors(NamedTuple):
     bytes_read: int  # what one decode step reads of them
 
 
-class Scope(NamedTuple):
-    """What conditions ask: places among so many, and the model's query groups and experts."""
+class Scheme(NamedTuple):
+    """What formats share that keep the same tensors as they are."""
 
-    total: int
-    gqa: int
-    experts: int
+    vectors: str  # their type
+    mlx_routers: Routers | None  # None: files that hold the tensors as GGUF does
+
+
+def scheme_of(form: Format) -> Scheme:
+    return Scheme(form.vectors, routers_of(form) if form.family == "mlx" else None)
 
 
 class Placed(NamedTuple):
@@ -88,8 +92,9 @@ def _kept_type(vectors: str, group: TensorGroup) -> str:
 
 
 def assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
-    """Every tensor of the file with its type, grouped. Raises UnknownName."""
-    return _assign(model, find_format(format_name).name)
+    """Every tensor of the file with its type, grouped, those first that none changes. Raises UnknownName."""
+    form = find_format(format_name)
+    return (*kept(model, scheme_of(form)), *chosen(model, form))
 
 
 def weights_bytes(model: Model, format_name: str) -> int:
@@ -99,46 +104,56 @@ def weights_bytes(model: Model, format_name: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _weights_bytes(model: Model, format_name: str) -> int:
-    return sum(typed.bytes for typed in in_file(model, format_name))
+    return sum(typed.bytes for typed in assign(model, format_name))
 
 
-def _assign(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
-    """Those first that no format changes."""
-    return tuple(sorted(in_file(model, format_name), key=lambda typed: typed.group.tensor.keep is None))
+def in_file(model: Model, format_name: str) -> Iterator[TypedTensors]:
+    """What ``assign`` gives, in the file's order."""
+    form = find_format(format_name)
+    scheme, left = scheme_of(form), iter(chosen(model, form))
+    typed = next(left, None)
+    for group, same in zip(_layout_of(model, scheme).groups, _kept(model, scheme), strict=True):
+        if same is not None:
+            yield same
+        while typed is not None and typed.group is group:
+            yield typed
+            typed = next(left, None)
+
+
+@lru_cache(maxsize=64)
+def kept(model: Model, scheme: Scheme) -> tuple[TypedTensors, ...]:
+    """Tensors whose type no format of the scheme changes."""
+    return tuple(filter(None, _kept(model, scheme)))
+
+
+def chosen(model: Model, form: Format) -> tuple[TypedTensors, ...]:
+    """Tensors whose type is the format's choice."""
+    return _chosen(model, form.name)
 
 
 @lru_cache(maxsize=128)  # one model in all formats
-def in_file(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
-    """What ``assign`` gives, in the file's order, for a format by its exact name."""
+def _chosen(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     form = find_format(format_name)
-    known = _layout(form, model)
-    rules, found = _rules(form, known.facts), []
-    for group, kept in zip(known.groups, _kept(model, form.vectors, _routers(form)), strict=True):
-        if kept is not None:
-            found.append(kept)
-            continue
-        for name, layers in _types(form, rules.get(group.role), group, known.facts):
+    facts, found = _layout(form, model).facts, []
+    rules = _rules(form, facts)
+    for group in _free(model, scheme_of(form)):
+        for name, layers in _types(form, rules.get(group.role), group, facts):
             found.append(_weigh(group, _fit(name, group.tensor.cols), layers))
     return tuple(found)
 
 
 def _layout(form: Format, model: Model) -> Layout:
     """The tensors as files of the format have them."""
-    return _layout_of(model, form.vectors, _routers(form))
-
-
-def _routers(form: Format) -> Routers | None:
-    """None for files that hold the tensors as GGUF does."""
-    return routers_of(form) if form.family == "mlx" else None
+    return _layout_of(model, scheme_of(form))
 
 
 @lru_cache(maxsize=64)
-def _layout_of(model: Model, vectors: str, mlx_routers: Routers | None) -> Layout:
+def _layout_of(model: Model, scheme: Scheme) -> Layout:
     """The rope table is GGUF's own."""
-    if mlx_routers:
-        return mlx_layout(model, mlx_routers)
+    if scheme.mlx_routers:
+        return mlx_layout(model, scheme.mlx_routers)
     known = layout(model)
-    if vectors != "F16":
+    if scheme.vectors != "F16":
         return known
     return known._replace(
         groups=tuple(group for group in known.groups if group.tensor.name != "rope_freqs.weight")
@@ -146,24 +161,29 @@ def _layout_of(model: Model, vectors: str, mlx_routers: Routers | None) -> Layou
 
 
 @lru_cache(maxsize=64)
-def _kept(model: Model, vectors: str, mlx_routers: Routers | None) -> tuple[TypedTensors | None, ...]:
+def _kept(model: Model, scheme: Scheme) -> tuple[TypedTensors | None, ...]:
     """Of each group of the layout the type that no format changes; None where it is theirs to choose."""
     return tuple(
-        _weigh(group, _kept_type(vectors, group), group.layers) if group.tensor.keep else None
-        for group in _layout_of(model, vectors, mlx_routers).groups
+        _weigh(group, _kept_type(scheme.vectors, group), group.layers) if group.tensor.keep else None
+        for group in _layout_of(model, scheme).groups
     )
+
+
+@lru_cache(maxsize=64)
+def _free(model: Model, scheme: Scheme) -> tuple[TensorGroup, ...]:
+    """The groups whose type is a format's choice."""
+    return tuple(group for group in _layout_of(model, scheme).groups if not group.tensor.keep)
 
 
 def _weigh(group: TensorGroup, name: str, layers: tuple[int, ...]) -> TypedTensors:
     """Those of a group in these layers, or the one outside of them."""
-    tensor, weight_type, count = group.tensor, TYPES[name], len(layers) or 1
-    size = count * tensor_bytes(weight_type, tensor.cols, tensor.rows, tensor.stack)
+    _, _, cols, rows, stack, _, rows_read, stack_read = group.tensor
+    kind, count = TYPES[name], len(layers) or 1
+    size = read = count * tensor_bytes(kind, cols, rows, stack)
     if group.unused:
         read = 0
-    elif (tensor.rows_read, tensor.stack_read) == (tensor.rows, tensor.stack):
-        read = size
-    else:
-        read = count * tensor_bytes(weight_type, tensor.cols, tensor.rows_read, tensor.stack_read)
+    elif rows_read != rows or stack_read != stack:
+        read = count * tensor_bytes(kind, cols, rows_read, stack_read)
     return TypedTensors(group, name, count, layers, size, read)
 
 
@@ -173,17 +193,18 @@ _Typed = tuple[tuple[str, tuple[int, ...]], ...]
 
 def _types(form: Format, rule: Rule | None, group: TensorGroup, facts: Facts) -> _Typed:
     """Types of a group's tensors before the check of columns."""
-    if group.role == "output":
-        return ((_output_type(form, group.tensor.cols, facts), group.layers),)
-    if group.role == "token_embd":
-        return ((form.token_embd or form.default, group.layers),)
+    role, layers = group.role, group.layers
+    if role == "output":
+        return ((_output_type(form, group.tensor.cols, facts), layers),)
+    if role == "token_embd":
+        return ((form.token_embd or form.default, layers),)
     if form.stacks is not None:
-        return ((form.stacks if group.tensor.stack > 1 else form.default, group.layers),)
+        return ((form.stacks if group.tensor.stack > 1 else form.default, layers),)
     if rule is None:
-        return ((_override(form, group.role, form.default, facts), group.layers),)
+        name = form.default
+        return ((_override(form, role, name, facts) if role in _MATTER else name, layers),)
     return tuple(
-        (_override(form, group.role, name, facts), layers)
-        for name, layers in _split(form, rule, group, facts)
+        [(_override(form, role, name, facts), there) for name, there in _split(form, rule, group, facts)]
     )
 
 
@@ -198,12 +219,16 @@ def _output_type(form: Format, cols: int, facts: Facts) -> str:
 
 def _split(form: Format, rule: Rule, group: TensorGroup, facts: Facts) -> _Typed:
     """The first condition that a tensor meets gives its type."""
-    total = facts.attn_v_tensors if group.role == "attn_v" else facts.layers_in_file
-    scope = Scope(total, facts.gqa, facts.experts)
+    scope = Scope(
+        facts.attn_v_tensors if group.role == "attn_v" else facts.layers_in_file, facts.gqa, facts.experts
+    )
+    some, others = settle(rule, form.default, scope)
+    if not some:
+        return ((others, group.layers),)
     places = group.counters if form.low_bit else group.ordinals
-    chosen = _deal(tuple(condition for condition, _ in rule), places, group.layers, scope)
-    names = (*(name for _, name in rule), form.default)
-    return tuple((name, layers) for name, layers in zip(names, chosen, strict=True) if layers)
+    dealt = deal(tuple([condition for condition, _ in some]), places, group.layers, scope)
+    names = (*(name for _, name in some), others)
+    return tuple([(name, layers) for name, layers in zip(names, dealt, strict=True) if layers])
 
 
 def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
@@ -214,63 +239,18 @@ def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
     return FALCON_RULES.get(form.name, plain)
 
 
-@lru_cache(maxsize=8192)
-def _deal(
-    conditions: tuple[Condition, ...], places: tuple[int, ...], layers: tuple[int, ...], scope: Scope
-) -> tuple[tuple[int, ...], ...]:
-    """By condition the layers whose tensors are the first to meet it, and last those that meet none."""
-    left, found = list(zip(places, layers, strict=True)), []
-    for condition in conditions:
-        chosen, left = _choose(condition, left, scope)
-        found.append(tuple([layer for _, layer in chosen]))
-    return (*found, tuple([layer for _, layer in left]))
-
-
-_Places = list[tuple[int, int]]
-"""Tensors by their place, each with its layer."""
-
-
-def _choose(condition: Condition, left: _Places, scope: Scope) -> tuple[_Places, _Places]:
-    """Those that meet the condition, and the others."""
-    if (asked := _OF_MODELS.get(condition)) is not None:
-        return (left, []) if asked(scope) else ([], left)
-    meets = _OF_PLACES[condition]
-    chosen = [one for one in left if meets(one[0], scope)]
-    return chosen, [one for one in left if not meets(one[0], scope)]
-
-
-_OF_MODELS: dict[Condition, Callable[[Scope], bool]] = {
-    "always": lambda scope: True,
-    "gqa4": lambda scope: scope.gqa >= 4,
-    "gqa4 or moe": lambda scope: scope.gqa >= 4 or scope.experts >= 4,
-    "8 experts": lambda scope: scope.experts == 8,
-}
-
-_OF_PLACES: dict[Condition, Callable[[int, Scope], bool]] = {
-    "first 2": lambda i, scope: i < 2,
-    "first 4": lambda i, scope: i < 4,
-    "first sixteenth": lambda i, scope: i < scope.total // 16,
-    "first eighth": lambda i, scope: i < scope.total // 8,
-    "middle": lambda i, scope: scope.total // 8 <= i < 7 * scope.total // 8,
-    "more bits": lambda i, scope: _more_bits(i, scope.total),
-    "more bits of 8 experts": lambda i, scope: scope.experts == 8 and _more_bits(i, scope.total),
-}
-
-
-def _more_bits(i: int, total: int) -> bool:
-    """use_more_bits() of llama-quant.cpp."""
-    return i < total // 8 or i >= 7 * total // 8 or (i - total // 8) % 3 == 2
-
-
 def _override(form: Format, role: str, name: str, facts: Facts) -> str:
     """What llama.cpp changes in all its mixes but the lowest: cheap tensors that matter."""
     if form.family != "gguf" or form.low_bit or form.default in _UNQUANTIZED:
         return name
-    if facts.experts == 8 and role in ("attn_v", "attn_k"):
+    if facts.experts == 8 and role in _MATTER:
         return "Q8_0"
     if facts.class_70b and role == "attn_v" and name in ("Q3_K", "Q4_K"):
         return "Q5_K"
     return name
+
+
+_MATTER = ("attn_v", "attn_k")
 
 
 def _fit(name: str, cols: int) -> str:

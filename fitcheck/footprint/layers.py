@@ -11,16 +11,13 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from fitcheck.footprint.assignment import TypedTensors, assign, in_file
+from fitcheck.footprint.assignment import assign, in_file
 from fitcheck.footprint.kv_cache import cells, stored_caches
 from fitcheck.footprint.mechanisms import Mechanism
-from fitcheck.footprint.memory import Choices, ReadGroup, Reads
-from fitcheck.footprint.mixes import find_format
+from fitcheck.footprint.memory import STACKED, Choices, ReadGroup, Reads
 from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
-
-_STACKED = "_exps."  # the names that --n-cpu-moe moves: LLM_FFN_EXPS_REGEX in common/common.h
 
 
 class Placed(NamedTuple):
@@ -59,22 +56,16 @@ def span(sums: tuple[int, ...], layers: range) -> int:
     return sums[layers.stop] - sums[layers.start] if layers else 0
 
 
-def experts_of(tensors: Iterable[TypedTensors]) -> tuple[int, int]:
-    """Bytes of all stacked experts among these, and of those that a token reads."""
-    experts = [typed for typed in tensors if _STACKED in typed.group.tensor.name]
-    return sum([typed.bytes for typed in experts]), sum([typed.bytes_read for typed in experts])
-
-
 @lru_cache(maxsize=256)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
     together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
     largest = 0
-    for group, name, tensors, layers, size, read in in_file(model, find_format(format_name).name):
+    for group, name, tensors, layers, size, read in in_file(model, format_name):
         if not layers:
             continue
         tensor, unused = group.tensor, group.unused
-        sums = together.setdefault((name, layers, _STACKED in tensor.name), [0, 0, 0, 0])
+        sums = together.setdefault((name, layers, STACKED in tensor.name), [0, 0, 0, 0])
         largest = max(largest, size // tensors)
         sums[0] += size // tensors
         sums[1] += read // tensors

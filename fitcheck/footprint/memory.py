@@ -1,14 +1,17 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.errors import BadInput
-from fitcheck.footprint.assignment import TypedTensors, assign
+from fitcheck.footprint.assignment import Scheme, TypedTensors, chosen, kept, scheme_of
 from fitcheck.footprint.compute import compute_bytes, runtime_bytes
 from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
+from fitcheck.footprint.mechanisms import Tensor
+from fitcheck.footprint.mixes import find_format
 from fitcheck.schema.engine import Buffer
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import FlashAttention, Request
@@ -69,6 +72,9 @@ class Reads:
             ]
         )
 
+
+STACKED = "_exps."
+"""In the names of experts' tensors, which --n-cpu-moe moves: LLM_FFN_EXPS_REGEX in common/common.h."""
 
 PER_PROMPT = ("embedding", "output")
 """Parts of a model that a prompt of any length multiplies by once: its last token's scores."""
@@ -186,26 +192,70 @@ def most_cells(model: Model, request: Request) -> int:
 
 def read_groups(model: Model, format_name: str) -> tuple[ReadGroup, ...]:
     """What one token reads: a row of a looked-up table, the active experts, all else whole."""
-    return reads_of(assign(model, format_name))
+    return tally(model, format_name).groups
 
 
-def reads_of(tensors: Iterable[TypedTensors]) -> tuple[ReadGroup, ...]:
-    """What one token reads of these, type by type."""
-    found: dict[str, list[int]] = {}
-    for group, name, count, _, size, read in tensors:
-        sums = found.setdefault(name, [0, 0, 0, 0, 0, 0])
-        if group.unused:
-            continue
-        tensor = group.tensor
-        weights = tensor.weights_read * count
-        sums[0] += read
-        sums[1] += weights
-        sums[2] += tensor.stack_read * count if tensor.rows_read > 1 else 0
-        if tensor.part not in PER_PROMPT:
-            sums[3] += weights
-            sums[4] += size
-        sums[5] += read if 1 < tensor.stack != tensor.stack_read else 0
-    return tuple([ReadGroup(name, *sums) for name, sums in found.items()])
+def tally(model: Model, format_name: str) -> "Tally":
+    """A format's tensors added up. Raises UnknownName."""
+    form = find_format(format_name)
+    found = _of_kept(model, scheme_of(form)).copy()
+    found.add(chosen(model, form))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _of_kept(model: Model, scheme: Scheme) -> "Tally":
+    """Of what all formats of the scheme have alike."""
+    found = Tally()
+    found.add(kept(model, scheme))
+    return found
+
+
+class Tally:
+    """Tensors added up: their bytes, and type by type what one token reads of them."""
+
+    def __init__(self) -> None:
+        self.bytes = self.table_bytes = self.expert_bytes = self.expert_bytes_read = 0
+        self._reads: dict[str, list[int]] = {}
+
+    def copy(self) -> "Tally":
+        """To add others to."""
+        other = copy(self)
+        other._reads = {name: sums.copy() for name, sums in self._reads.items()}
+        return other
+
+    def add(self, tensors: Iterable[TypedTensors]) -> None:
+        for group, name, count, _, size, read in tensors:
+            self.bytes += size
+            tensor = group.tensor
+            if tensor.part == "embedding":
+                self.table_bytes += size
+            elif STACKED in tensor.name:
+                self.expert_bytes += size
+                self.expert_bytes_read += read
+            sums = self._reads.setdefault(name, [0, 0, 0, 0, 0, 0])
+            if not group.unused:
+                _add(sums, tensor, count, size, read)
+
+    @property
+    def groups(self) -> tuple[ReadGroup, ...]:
+        """Type by type, as they came."""
+        return tuple([ReadGroup(name, *sums) for name, sums in self._reads.items()])
+
+
+def _add(sums: list[int], tensor: Tensor, count: int, size: int, read: int) -> None:
+    """So many equal tensors more, which the sums of a ReadGroup have not yet."""
+    _, part, cols, _, stack, _, rows_read, stack_read = tensor
+    weights = cols * rows_read * stack_read * count
+    sums[0] += read
+    sums[1] += weights
+    if rows_read > 1:
+        sums[2] += stack_read * count
+    if part not in PER_PROMPT:
+        sums[3] += weights
+        sums[4] += size
+    if 1 < stack != stack_read:
+        sums[5] += read
 
 
 def _cache_bytes(model: Model, choices: Choices, context: int) -> int:

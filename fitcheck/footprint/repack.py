@@ -54,23 +54,29 @@ def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
 
 @lru_cache(maxsize=16384)
 def _repacked(model: Model, format_name: str, have: frozenset[str]) -> Repacked:
-    originals = sum(
-        typed.bytes
-        for typed in assign(model, format_name)
-        if not typed.group.unused
-        and _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
-    )
-    return Repacked(repacked_bytes(model, format_name, have), originals)
+    copies = originals = 0
+    types = _types(have)
+    for group, name, tensors, _, size, _ in assign(model, format_name):
+        if (
+            name in types
+            and not group.unused
+            and (each := _copy_bytes(group.tensor, name, size // tensors, have))
+        ):
+            copies += tensors * each
+            originals += size
+    return Repacked(copies, originals)
+
+
+@lru_cache(maxsize=64)
+def _types(simd: frozenset[str]) -> frozenset[str]:
+    """Those that such a CPU rearranges at all."""
+    tiles = _AMX if "amx_int8" in simd else ()
+    return frozenset(tiles).union(*(_ROWS.get(one, ()) for one in simd))
 
 
 def repacked_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:
     """Bytes of the second copies on a CPU with such instructions."""
-    have = frozenset(simd)
-    return sum(
-        typed.tensors * _copy_bytes(typed.group.tensor, typed.type, typed.bytes // typed.tensors, have)
-        for typed in assign(model, format_name)
-        if not typed.group.unused
-    )
+    return repacked(model, format_name, simd).copies
 
 
 def mapped_bytes(model: Model, format_name: str, simd: Iterable[str]) -> int:

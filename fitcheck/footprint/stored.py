@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.assignment import assign
-from fitcheck.footprint.layers import experts_of
-from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, reads_of
+from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, tally
 from fitcheck.footprint.mix import Format
 from fitcheck.footprint.mixes import FORMATS, find_format, formats_on
 from fitcheck.footprint.mlx import mlx_notes
@@ -44,21 +42,18 @@ def stored_in_each(model: Model, *, apple: bool = False) -> tuple[Stored, ...]:
 def stored_as(model: Model, format_name: str) -> Stored:
     """A model in a format. Raises UnknownName."""
     form = find_format(format_name)
-    typed = assign(model, form.name)
-    size = tables = 0
-    for one in typed:
-        size += one.bytes
-        tables += one.bytes if one.group.tensor.part == "embedding" else 0
+    found = tally(model, form.name)
     return Stored(
         form.name,
-        size,
-        reads_of(typed),
+        found.bytes,
+        found.groups,
         form.engines,
         form.ternary,
         form.arches,
         mlx_notes(model) if form.family == "mlx" else (),
-        *experts_of(typed),
-        tables,
+        found.expert_bytes,
+        found.expert_bytes_read,
+        found.table_bytes,
     )
 
 

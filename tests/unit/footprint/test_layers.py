@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx
 
-from fitcheck.footprint.assignment import assign, weights_bytes
+from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
-from fitcheck.footprint.layers import by_layer, by_layer_of_file, cache_by_layer, experts_of
-from fitcheck.footprint.memory import Choices
+from fitcheck.footprint.layers import by_layer, by_layer_of_file, cache_by_layer
+from fitcheck.footprint.memory import Choices, tally
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.schema.engine import AttentionRate
 from fitcheck.schema.model import Model
@@ -27,7 +27,7 @@ def test_layers_tables_and_output_are_the_file(model: Model, form: str) -> None:
     weights = by_layer(model, form)
     inside = weights.dense[-1] + weights.experts[-1]
     assert inside + weights.tables - weights.copied == weights_bytes(model, form)
-    assert experts_of(assign(model, form))[0] == weights.experts[-1]
+    assert tally(model, form).expert_bytes == weights.experts[-1]
     assert list(weights.dense) == sorted(weights.dense)
 
 
