@@ -24,6 +24,7 @@ class Host:
         """``request`` may say a context, which nothing here asks for. Raises BadInput without memory."""
         self.machine, self.request, self.engines = machine, request, engines
         self.budget = budget_of(machine, request)
+        self.card_names = tuple(card.name for card in self.budget.cards)
         self._usable = {(engine.name, engine.device): engine for engine in engines if self._can_use(engine)}
         self._bases = {engine.name: engine.base for engine in engines}
         self._gpu_only = frozenset(engine.name for engine in engines if engine.gpu_only)

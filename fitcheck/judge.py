@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import repeat
 
 from fitcheck.flags import flags_of
 from fitcheck.footprint.compute import understated
@@ -18,7 +17,7 @@ from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
 from fitcheck.host import Host
 from fitcheck.pace import Runners, Speeds
-from fitcheck.placement import Engines, Seat, Way, seat_of
+from fitcheck.placement import Engines, Way, seat_of
 from fitcheck.schema.engine import OWN_ENGINE
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Conversion, Fits, FormatPlan, MemoryItem, Placement
@@ -33,29 +32,33 @@ from fitcheck.verdict import quality_note, why
 TIGHT_SHARE = 0.05
 
 
-@dataclass(frozen=True, eq=False)
 class Judged:
     """A format in the fastest way that fits, else in the one that comes nearest."""
 
-    stored: Stored
-    way: Way
-    longest: Callable[[], int]  # context
-    engines: Engines | None = None  # None: nobody runs it here
-    speed: Callable[[], Decode | None] = lambda: None
-    speeds: Speeds | None = None  # where it fits
-    note: str | None = None
-    refused: bool = False  # known not to run here, whatever fits
+    def __init__(
+        self,
+        stored: Stored,
+        way: Way,
+        longest: Callable[[], int],
+        *,
+        engines: Engines | None = None,
+        speed: Callable[[], Decode | None] = lambda: None,
+        speeds: Speeds | None = None,
+        note: str | None = None,
+        refused: bool = False,
+    ) -> None:
+        self.stored, self.way = stored, way
+        self.longest = longest  # context
+        self.engines = engines  # None: nobody runs it here
+        self.speeds, self.speed = speeds, speed  # where it fits
+        self.note = note
+        self.refused = refused  # known not to run here, whatever fits
+        self.fits: Fits = "no" if refused or not way.fits else "tight" if _is_tight(way) else "yes"
 
     @cached_property
     def decode(self) -> Decode | None:
         """None: unknown, or it doesn't fit. Most formats are asked no more than whether they fit."""
         return self.speed()
-
-    @cached_property
-    def fits(self) -> Fits:
-        if self.refused or not self.way.fits:
-            return "no"
-        return "tight" if any(map(_tight, repeat(self.way), self.way.seats, self.way.rooms)) else "yes"
 
     @property
     def tokens_per_s(self) -> float:
@@ -88,11 +91,13 @@ class Judge:
         speeds, longest = Speeds(stored, engines, self._runners), partial(spreader.longest, held)
         if fitting := [way for way in ways if way.fits]:
             best = self._fastest(fitting, speeds)
-            return Judged(stored, best, longest, engines, partial(speeds.at, best), speeds)
+            return Judged(
+                stored, best, longest, engines=engines, speed=partial(speeds.at, best), speeds=speeds
+            )
         if mapped := [way for way in ways if self._mapped(engines) and _short_of_ram_only(way)]:
             best = self._fastest(mapped, speeds)
-            return Judged(stored, best, longest, engines, partial(speeds.from_disk, best))
-        return Judged(stored, max(ways, key=_headroom), longest, engines)
+            return Judged(stored, best, longest, engines=engines, speed=partial(speeds.from_disk, best))
+        return Judged(stored, max(ways, key=_headroom), longest, engines=engines)
 
     def _no_way(self, engines: Engines) -> str:
         """Why an engine that runs the format has nowhere to put it."""
@@ -124,9 +129,9 @@ class Judge:
             bits_per_weight=bits_per_weight(self.model, stored),
             weights_bytes=stored.weights_bytes,
             kv_bytes=need.kv_bytes,
-            compute_bytes=sum(item.bytes for item in memory if item.what.endswith(" buffer")),
+            compute_bytes=sum([item.bytes for item in memory if item.what.endswith(" buffer")]),
             runtime_bytes=need.runtime_bytes,
-            total_bytes=sum(item.bytes for item in memory if item.resident),
+            total_bytes=_resident(memory),
             fits=judged.fits,
             headroom_bytes=way.headroom_bytes,
             max_context=longest,
@@ -142,7 +147,7 @@ class Judge:
             ttft_s=prefiller.seconds(self.request.prompt or self.context) if prefiller else None,
             quality_note=quality_note(stored.ternary, self.model, stored.format),
             notes=tuple(self._notes(judged, steps)),
-            peak_bytes=sum(item.bytes for item in memory),
+            peak_bytes=sum([item.bytes for item in memory]),
             memory=memory,
             placement=place if engines else None,
             conversions=steps,
@@ -150,7 +155,7 @@ class Judge:
 
     def total_bytes(self, judged: Judged) -> int:
         """What must stay resident for full speed, on all devices."""
-        return sum(item.bytes for item in self._items(judged) if item.resident)
+        return _resident(self._items(judged))
 
     def all_on_gpus(self, judged: Judged) -> bool:
         """Whether no layer, nor its experts, stays in RAM."""
@@ -213,11 +218,10 @@ class Judge:
     def _items(self, judged: Judged) -> tuple[MemoryItem, ...]:
         stored, way, engines = judged.stored, judged.way, judged.engines
         mapped = engines is not None and self._mapped(engines)
-        names = tuple(card.name for card in self.host.budget.cards)
         if way.sharded:
-            return way.sharded.items(names)
+            return way.sharded.items(self.host.card_names)
         if way.home and way.spread:
-            return way.home.items(way.spread, names, mapped=mapped)
+            return way.home.items(way.spread, self.host.card_names, mapped=mapped)
         copies = self._repacked(stored, way, engines)
         need = self._need(stored, engines)
         return items_in_one(self.model, need, self.request.slots, mapped=mapped, repacked=copies)
@@ -283,11 +287,18 @@ def _short_of_ram_only(way: Way) -> bool:
     return {seat.kind for seat, room in rooms if room is not None and room < 0} == {"ram"}
 
 
-def _tight(way: Way, seat: Seat, room: int | None) -> bool:
-    """A card that shares the layers with RAM is filled on purpose."""
-    if room is None or (seat.kind == "gpu" and way.spread and way.spread.experts_in_ram):
-        return False
-    return room < TIGHT_SHARE * seat.memory_bytes
+def _is_tight(way: Way) -> bool:
+    """Cards that share the layers with RAM are filled on purpose."""
+    filled = way.spread is not None and way.spread.experts_in_ram > 0
+    for seat, room in zip(way.seats, way.rooms, strict=True):
+        on_purpose = filled and seat.kind == "gpu"
+        if room is not None and not on_purpose and room < TIGHT_SHARE * seat.memory_bytes:
+            return True
+    return False
+
+
+def _resident(memory: Iterable[MemoryItem]) -> int:
+    return sum([item.bytes for item in memory if item.resident])
 
 
 def _headroom(way: Way) -> int:

@@ -6,8 +6,6 @@ proportion to their memory, RAM the first ones and the embedding table.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -49,16 +47,33 @@ class Seat(NamedTuple):
     memory_bytes: int
 
 
-@dataclass(frozen=True, eq=False)
 class Way:
     """One way to run a model: what lies where, and how much room it leaves."""
 
-    seats: tuple[Seat, ...]
-    needs: tuple[int, ...]  # bytes on each seat
-    gpu: bool  # a GPU computes; on unified memory nothing else tells
-    home: Residence | None = None  # None: all in one memory
-    spread: Spread | None = None
-    sharded: Sharded | None = None  # split within matrices: all cards hold a part of every layer
+    def __init__(
+        self,
+        seats: tuple[Seat, ...],
+        needs: tuple[int, ...],
+        gpu: bool,
+        *,
+        home: Residence | None = None,
+        spread: Spread | None = None,
+        sharded: Sharded | None = None,
+    ) -> None:
+        self.seats = seats
+        self.needs = needs  # bytes on each seat
+        self.gpu = gpu  # a GPU computes; on unified memory nothing else tells
+        self.home, self.spread = home, spread  # None: all in one memory
+        self.sharded = sharded  # split within matrices: all cards hold a part of every layer
+        # What each seat has left, negative where it is too small; None where its memory is unknown.
+        self.rooms = tuple(
+            [
+                None if seat.usable_bytes is None else seat.usable_bytes - need
+                for seat, need in zip(seats, needs, strict=True)
+            ]
+        )
+        self.headroom_bytes = min([room for room in self.rooms if room is not None])  # of the fullest
+        self.fits = self.headroom_bytes >= 0
 
     @property
     def gpu_layers(self) -> int:
@@ -73,26 +88,11 @@ class Way:
     @property
     def devices(self) -> tuple[DeviceUse, ...]:
         return tuple(
-            DeviceUse(seat.name, seat.kind, seat.usable_bytes, need)
-            for seat, need in zip(self.seats, self.needs, strict=True)
+            [
+                DeviceUse(seat.name, seat.kind, seat.usable_bytes, need)
+                for seat, need in zip(self.seats, self.needs, strict=True)
+            ]
         )
-
-    @cached_property
-    def rooms(self) -> tuple[int | None, ...]:
-        """What each seat has left, negative where it is too small; None where its memory is unknown."""
-        return tuple(
-            None if seat.usable_bytes is None else seat.usable_bytes - need
-            for seat, need in zip(self.seats, self.needs, strict=True)
-        )
-
-    @cached_property
-    def headroom_bytes(self) -> int:
-        """Of the fullest device whose memory is known."""
-        return min(room for room in self.rooms if room is not None)
-
-    @property
-    def fits(self) -> bool:
-        return self.headroom_bytes >= 0
 
 
 class Seating:

@@ -54,7 +54,7 @@ class Spreader:
             home = self._home(held, context)
             for spread in self._spreads(home):
                 needs = [home.card_bytes(spread, card) for card in range(len(self.on.cards))]
-                yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home, spread)
+                yield Way(self.on.seats, (*needs, home.ram_bytes(spread)), True, home=home, spread=spread)
 
     @property
     def _shares(self) -> bool:

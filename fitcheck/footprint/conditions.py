@@ -32,14 +32,13 @@ def deal(
     conditions: tuple[Condition, ...], places: tuple[int, ...], layers: tuple[int, ...], scope: Scope
 ) -> tuple[tuple[int, ...], ...]:
     """By condition the layers whose tensors are the first to meet it, and last those that meet none."""
-    found, left = [], list(zip(places, layers, strict=True))
+    left, found = list(zip(places, layers, strict=True)), []
     for condition in conditions:
-        meets, chosen, others = _OF_PLACES[condition], [], []
-        for place, layer in left:
-            (chosen if meets(place, scope) else others).append((place, layer))
-        found.append(chosen)
-        left = others
-    return tuple([tuple([layer for _, layer in dealt]) for dealt in (*found, left)])
+        meets = _OF_PLACES[condition]
+        met = {place for place, _ in left if meets(place, scope)}
+        found.append(tuple([layer for place, layer in left if place in met]))
+        left = [one for one in left if one[0] not in met]
+    return (*found, tuple([layer for _, layer in left]))
 
 
 _OF_MODELS: dict[Condition, Callable[[Scope], bool]] = {

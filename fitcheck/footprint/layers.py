@@ -64,14 +64,16 @@ def by_layer(model: Model, format_name: str) -> ByLayer:
     for group, name, tensors, layers, size, read in in_file(model, format_name):
         if not layers:
             continue
-        tensor, unused = group.tensor, group.unused
+        _, _, cols, _, _, _, rows_read, stack_read = tensor = group.tensor
         sums = together.setdefault((name, layers, STACKED in tensor.name), [0, 0, 0, 0])
-        largest = max(largest, size // tensors)
-        sums[0] += size // tensors
+        each = size // tensors
+        largest = max(largest, each)
+        sums[0] += each
         sums[1] += read // tensors
-        sums[2] += 0 if unused else tensor.weights_read
-        sums[3] += 0 if unused or tensor.rows_read < 2 else tensor.stack_read
-    placed = tuple(Placed(*where, *sums) for where, sums in together.items())
+        if not group.unused:
+            sums[2] += cols * rows_read * stack_read
+            sums[3] += stack_read if rows_read > 1 else 0
+    placed = tuple([Placed(*where, *sums) for where, sums in together.items()])
     return _outside(model, format_name, placed, largest)
 
 
@@ -112,15 +114,17 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest
 
 
 def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
-    sizes: dict[tuple[int, ...], int] = {}
+    """Bytes of the first n layers, and of all with the output."""
+    everywhere, apart = 0, [0] * layers
     for _, there, stacked, size, *_ in placed:
-        if stacked == experts:
-            sizes[there] = sizes.get(there, 0) + size
-    sums = [0] * layers
-    for there, size in sizes.items():
-        for layer in there:
-            sums[layer] += size
-    return tuple(accumulate((*sums, output), initial=0))
+        if stacked != experts:
+            continue
+        if len(there) == layers:
+            everywhere += size
+        else:
+            for layer in there:
+                apart[layer] += size
+    return tuple(accumulate([*[everywhere + size for size in apart], output], initial=0))
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:

@@ -141,7 +141,14 @@ class Contexts:
 
         No buffer is worked out for contexts whose cache alone is too large.
         """
-        return _longest(self.longest_cache(most, free), free, lambda context: sum(self.bytes(context)))
+        most, known = self.longest_cache(most, free), self._buffers.items()
+        held = [
+            context
+            for context, buffer in known
+            if context <= most and context % CELL_PADDING == 0 and self._cache(context) + buffer <= free
+        ]
+        least = max(held, default=CELL_PADDING)
+        return _longest(most, free, lambda context: self._cache(context) + self._buffer(context), least)
 
     def longest_cache(self, most: int, free: int) -> int:
         """The same of the cache alone."""
@@ -158,16 +165,17 @@ class Contexts:
         return self._buffers[context]
 
 
-def _longest(most: int, free: int, size_of: Callable[[int], int]) -> int:
+def _longest(most: int, free: int, size_of: Callable[[int], int], least: int = CELL_PADDING) -> int:
     """The longest context up to ``most``, in steps of 256 cells, that so many bytes hold; 0 where none does.
 
+    ``least`` is held, or the least there is.
     Sizes grow evenly over long stretches, so a line between a context that is held and one that is not
     leads to the longest. An end that stays counts half each time, or a bend could keep it for ever.
     """
-    low, high = 1, most // CELL_PADDING
+    low, high = least // CELL_PADDING, most // CELL_PADDING
     if not high or (over := size_of(high * CELL_PADDING) - free) <= 0:
         return high * CELL_PADDING
-    if (spare := free - size_of(CELL_PADDING)) < 0:
+    if (spare := free - size_of(least)) < 0:
         return 0
     while high - low > 1:
         width = high - low

@@ -176,7 +176,7 @@ class Decoder(Steps):
     def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
         super().__init__()
         self.runner, self.groups = runner, groups
-        self._bytes = sum(bytes_read(group, runner.model, runner.device.tokens) for group in groups)
+        self._bytes = sum([bytes_read(group, runner.model, runner.device.tokens) for group in groups])
         self._weights = self._read_and_multiplied()
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
@@ -184,7 +184,8 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
+        draft_s = self._draft_s if runner.together.drafts_bytes else 0.0
+        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, draft_s),)
 
     @property
     def together(self) -> Pass:
@@ -195,7 +196,7 @@ class Decoder(Steps):
         reading, engine = self.runner.reading, self.runner.engine
         overhead_s = reading.overhead_s
         if not self.runner.card:
-            overhead_s += engine.overhead_s_per_product * sum(group.matrices for group in self.groups)
+            overhead_s += engine.overhead_s_per_product * sum([group.matrices for group in self.groups])
         model, device = self.runner.model, self.runner.device
         work = chain.from_iterable(loads(group, model, device) for group in self.groups)
         return step(work, reading.bytes_per_s, overhead_s=overhead_s)
@@ -207,8 +208,6 @@ class Decoder(Steps):
         It guesses token by token; some engines have it take in all that was checked, too.
         """
         runner, together = self.runner, self.runner.together
-        if not together.drafts_bytes:
-            return 0.0
         alone = Decoder(runner.guessing, self.groups)
         guess_s, check_s = (
             one._weights.seconds * together.draft_bytes / alone._bytes for one in (alone, self)
@@ -264,7 +263,7 @@ def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     for cost in rest:
         step, least_s = step + cost.step, least_s + cost.least_s
-    gained, draft_s = together.gained, min(cost.draft_s for cost in costs)  # it lies where it is fastest
+    gained, draft_s = together.gained, min([cost.draft_s for cost in costs])  # it lies where it is fastest
     speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
     return Decode(speed, step.bound, basis)
 

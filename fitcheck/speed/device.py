@@ -13,7 +13,6 @@ from fitcheck.speed.engines import (
     core_rate,
     core_speed,
     gpu_share,
-    prefill_rate,
 )
 from fitcheck.speed.passes import pass_of
 from fitcheck.speed.products import Code, Products
@@ -45,7 +44,7 @@ class Device:
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
         self._rates: dict[str, CoreRate | None] = {}
         self._products: dict[str, Products] = {}
-        self._of_prompts: dict[str, TypeRate | None] = {}
+        self._codes = codes_for_many(self.engine, machine)
 
     @cached_property
     def core_speed(self) -> float | None:
@@ -60,9 +59,7 @@ class Device:
 
     def prefill_rate(self, weight_type: str) -> TypeRate | None:
         """Of one core that the engine's rates come from, for a whole prompt."""
-        if weight_type not in self._of_prompts:
-            self._of_prompts[weight_type] = prefill_rate(self.engine, self.machine, weight_type)
-        return self._of_prompts[weight_type]
+        return next(reversed(self._codes.get(weight_type, ())), None)
 
     def products(self, weight_type: str) -> Products:
         """How the cores multiply tokens by this type."""
@@ -77,8 +74,7 @@ class Device:
         if self.tokens == 1:
             return Products(rate.of(cores), None, overlap=rate.overlap)
         power, turn_s = cores * (self.core_speed or 1.0), rate.turn_s / cores if cores > 1 else 0.0
-        found = codes_for_many(self.engine, self.machine, weight_type)
-        codes = tuple(Code(code, power) for code in found)
+        codes = tuple(Code(code, power) for code in self._codes.get(weight_type, ()))
         return Products(rate.of(cores), rate.again(cores), turn_s, codes, rate.overlap)
 
 

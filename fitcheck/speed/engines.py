@@ -100,6 +100,8 @@ def core_speed(engine: Engine, machine: Machine) -> float | None:
     fitcheck's own kernels, timed on both, are the yardstick: the engine's
     dots are of the same kind. Otherwise the machine's profile may know.
     """
+    if not machine.kernel_rates:
+        return machine.core_speed
     there = {(rate.type, rate.isa): rate.weights_per_s for rate in engine.reference}
     ratios = sorted(
         own.weights_per_s / there[own.format, own.isa]
@@ -180,16 +182,17 @@ def gpu_rate_together(engine: Engine, gpu: Gpu, weight_type: str) -> float | Non
     return gpu.lane_ops_per_s
 
 
-def codes_for_many(engine: Engine, machine: Machine, weight_type: str) -> tuple[TypeRate, ...]:
-    """What a core of the machine's ISA was measured to do with many tokens at once, the fewest first."""
+def codes_for_many(engine: Engine, machine: Machine) -> dict[str, list[TypeRate]]:
+    """By type what a core of the machine's ISA was measured to do with many tokens at once, the fewest first.
+
+    The last of a type is the one for a whole prompt.
+    """
     rates, isa = engine.prefill.rates if engine.prefill else (), isa_of(machine)
-    found = (rate for rate in rates if (rate.type, rate.isa) == (weight_type, isa))
-    return tuple(sorted(found, key=lambda rate: rate.since))
-
-
-def prefill_rate(engine: Engine, machine: Machine, weight_type: str) -> TypeRate | None:
-    """Of them, the one for a whole prompt; None where nobody measured any."""
-    return next(reversed(codes_for_many(engine, machine, weight_type)), None)
+    found: dict[str, list[TypeRate]] = {}
+    for rate in sorted(rates, key=lambda rate: rate.since):
+        if rate.isa == isa:
+            found.setdefault(rate.type, []).append(rate)
+    return found
 
 
 def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:

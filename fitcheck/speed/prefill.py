@@ -9,8 +9,7 @@ of their own. Only what was measured is answered: None elsewhere.
 """
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.memory import ReadGroup
@@ -40,12 +39,13 @@ class _Rates(NamedTuple):
     )
 
 
-@dataclass(frozen=True)
 class Prefiller:
     """A runner with weights in one format, ready to take in prompts of any length."""
 
-    runner: Runner
-    groups: Sequence[ReadGroup]
+    def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
+        self.runner, self.groups = runner, groups
+        self._rates = self._of_any_length()
+        self._whole_batch_s = self._batch_s(self._rates, runner.request.ubatch) if self._rates else 0.0
 
     def tokens_per_s(self) -> float | None:
         """The rate of the usual prompt behind the request's depth; None where nobody measured it."""
@@ -69,19 +69,16 @@ class Prefiller:
 
     def _batch_s(self, rates: _Rates, tokens: int) -> float:
         """Seconds of the matrix products of one micro-batch."""
-        half_at = rates.half_at or (0.0,) * len(self.groups)
+        half_at, per_s = rates.half_at or (0.0,) * len(self.groups), rates.bytes_per_s
         return sum(
-            soft_max(group.prompt_bytes / rates.bytes_per_s, group.prompt_weights * (tokens + half) / rate)
-            for group, rate, half in zip(self.groups, rates.weights_per_s, half_at, strict=True)
-            if rate
+            [
+                soft_max(group.prompt_bytes / per_s, group.prompt_weights * (tokens + half) / rate)
+                for group, rate, half in zip(self.groups, rates.weights_per_s, half_at, strict=True)
+                if rate
+            ]
         )
 
-    @cached_property
-    def _whole_batch_s(self) -> float:
-        return self._batch_s(self._rates, self.runner.request.ubatch) if self._rates else 0.0
-
-    @cached_property
-    def _rates(self) -> _Rates | None:
+    def _of_any_length(self) -> _Rates | None:
         """What no length of the prompt changes."""
         known, card = self.runner.engine.prefill, self.runner.card
         if known is None or not _attends(self.runner.model):
@@ -125,8 +122,8 @@ class Prefiller:
 
     def _covered(self, rates: Container[str]) -> bool:
         """Whether all weights that matter are of types with a rate."""
-        missing = sum(group.prompt_weights for group in self.groups if group.type not in rates)
-        return missing <= _NEGLIGIBLE * sum(group.prompt_weights for group in self.groups)
+        missing = sum([group.prompt_weights for group in self.groups if group.type not in rates])
+        return missing <= _NEGLIGIBLE * sum([group.prompt_weights for group in self.groups])
 
 
 @lru_cache(maxsize=512)
