@@ -5,8 +5,8 @@ not tell. A plan judges all of them anyway; a ranking of hundreds of models
 takes one row of each, and most formats then are never looked at.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from math import inf
 from typing import NamedTuple
@@ -43,19 +43,34 @@ def offer(model: Model, stored: Stored) -> Offer:
     return Offer(stored, bits, order, needs_native_training(model, stored))
 
 
+class Offers(NamedTuple):
+    """Formats of a model as they are listed, and their places in the order of loss."""
+
+    listed: tuple[Offer, ...]
+    in_order: tuple[int, ...]
+
+
+def in_order(listed: Iterable[Offer]) -> Offers:
+    found = tuple(listed)
+    return Offers(found, tuple(sorted(range(len(found)), key=lambda place: found[place].order)))
+
+
 @lru_cache(maxsize=512)  # the catalogue: the next machine asks again
-def offers(model: Model, *, apple: bool) -> tuple[Offer, ...]:
+def offers(model: Model, *, apple: bool) -> Offers:
     """Every format that the model can be put in on such a machine."""
     listed = stored_in_each(model, apple=apple and runs_on_mlx(model))
-    return tuple(offer(model, stored) for stored in listed)
+    return in_order(offer(model, stored) for stored in listed)
 
 
 class Candidate:
     """An offer on a machine, judged where and when that is asked for."""
 
+    __slots__ = ("_judged", "_total_bytes", "judge", "offer", "stored")
+
     def __init__(self, judge: Judge, offered: Offer) -> None:
         self.judge, self.offer, self.stored = judge, offered, offered.stored
         self._judged: Judged | None = None
+        self._total_bytes: int | None = None
 
     @property
     def judged(self) -> Judged:
@@ -76,11 +91,6 @@ class Candidate:
         return self.judged.fits if self.judge.host.may_hold(self.stored) else "no"
 
     @property
-    def able(self) -> bool:
-        """Whether people can run it without ruining the model, if it fits."""
-        return not self.offer.ruins and self.judge.host.runs(self.stored)
-
-    @property
     def tokens_per_s(self) -> float:
         return self.judged.tokens_per_s
 
@@ -93,16 +103,42 @@ class Candidate:
         """Whether they hold all layers."""
         return self.judge.host.gpus_may_hold(self.stored) and self.judge.all_on_gpus(self.judged)
 
-    @cached_property
+    @property
     def total_bytes(self) -> int:
         """All that must be resident."""
-        return self.judge.total_bytes(self.judged)
+        if self._total_bytes is None:
+            self._total_bytes = self.judge.total_bytes(self.judged)
+        return self._total_bytes
+
+
+class Candidates:
+    """A model's offers on a machine; each is made a candidate when somebody looks at it."""
+
+    def __init__(self, judge: Judge, offered: Offers) -> None:
+        self.judge, self._offered = judge, offered
+        self._made: dict[int, Candidate] = {}
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """As they are listed."""
+        return map(self._at, range(len(self._offered.listed)))
+
+    def able(self) -> Iterator[Candidate]:
+        """Those that people can run without ruining the model, if they fit, the least loss first."""
+        host, listed = self.judge.host, self._offered.listed
+        for place in self._offered.in_order:
+            if not listed[place].ruins and host.runs(listed[place].stored):
+                yield self._at(place)
+
+    def _at(self, place: int) -> Candidate:
+        if place not in self._made:
+            self._made[place] = Candidate(self.judge, self._offered.listed[place])
+        return self._made[place]
 
 
 Test = Callable[[Candidate], bool]
 
 
-def best(candidates: Iterable[Candidate], model: Model) -> Candidate | None:
+def best(candidates: Candidates, model: Model) -> Candidate | None:
     """The format to take: what loses least, then what runs fastest.
 
     A model trained ternary loses nothing in a ternary packing, so the fastest
@@ -110,28 +146,25 @@ def best(candidates: Iterable[Candidate], model: Model) -> Candidate | None:
     to BEST_BITS; a comfortable fit comes before a tight one, and all layers on
     GPUs before some in RAM where that leaves GOOD_BITS or more.
     """
-    able = _in_order(one for one in candidates if one.able)
     for enough in (_comfortable, fitting):
-        lossless = [one for one in able if model.trained_ternary and one.ternary and enough(one)]
-        if lossless:
-            return max(lossless, key=_speed)
-        on_gpus = [one for one in able if GOOD_BITS <= one.offer.bits_per_weight <= BEST_BITS]
-        if found := _first(on_gpus, _all_on_gpus(enough)) or _first(able, enough):
+        if model.trained_ternary:
+            lossless = [one for one in candidates.able() if one.ternary and enough(one)]
+            if lossless:
+                return max(lossless, key=_speed)
+        on_gpus = filter(_good, candidates.able()) if candidates.judge.host.gpu else ()
+        found = most_faithful(on_gpus, _all_on_gpus(enough)) or most_faithful(candidates.able(), enough)
+        if found:
             return found
     return None
 
 
-def most_faithful(candidates: Iterable[Candidate], enough: Test) -> Candidate | None:
+def _good(one: Candidate) -> bool:
+    return GOOD_BITS <= one.offer.bits_per_weight <= BEST_BITS
+
+
+def most_faithful(in_order: Iterable[Candidate], enough: Test) -> Candidate | None:
     """Of those that pass the first in order, the fastest of equals."""
-    return _first(_in_order(candidates), enough)
-
-
-def _in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    return sorted(candidates, key=_order)
-
-
-def _first(ordered: Sequence[Candidate], enough: Test) -> Candidate | None:
-    left = iter(ordered)
+    left = iter(in_order)
     first = next(filter(enough, left), None)
     if first is None:
         return None
@@ -147,12 +180,12 @@ def _all_on_gpus(enough: Test) -> Test:
     return lambda one: one.all_on_gpus and enough(one)
 
 
-def nearest(candidates: Sequence[Candidate]) -> Candidate:
+def nearest(candidates: Iterable[Candidate]) -> Candidate:
     """Where there is no best: what fits at a speed nobody knows, else the smallest.
 
     Of formats that the model may be put in, if any.
     """
-    able = [one for one in candidates if not one.offer.ruins] or candidates
+    able = [one for one in candidates if not one.offer.ruins] or list(candidates)
     held = [one for one in able if one.fits != "no"]
     return max(held, key=_bits) if held else _smallest(able)
 

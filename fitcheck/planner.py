@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fitcheck.budget import Budget
-from fitcheck.choice import Candidate, best, offer, offers
+from fitcheck.choice import Candidates, Offers, best, in_order, offer, offers
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.stored import stored_as, stored_in
 from fitcheck.footprint.tensors import active_parameters, layout, parameters
@@ -48,8 +48,9 @@ def plan(
     judge = judge_on(host, model, request.context)
     candidates = candidates_of(judge, file)
     found = best(candidates, model)
-    rows = tuple(one.row for one in candidates)
-    taken = rows[candidates.index(found)] if found else None
+    judged = tuple(candidates)
+    rows = tuple([one.row for one in judged])
+    taken = rows[judged.index(found)] if found else None
     return Plan(
         summary(model, asked),
         machine_summary(host),
@@ -74,16 +75,18 @@ def judge_on(host: Host, model: Model, context: int | None) -> Judge:
     return Judge(model, host, request, context)
 
 
-def candidates_of(judge: Judge, file: FileWeights | None = None) -> list[Candidate]:
+def candidates_of(judge: Judge, file: FileWeights | None = None) -> Candidates:
     """Every format that was asked for, or one file's weights. Raises UnknownName."""
+    return Candidates(judge, _offers(judge, file))
+
+
+def _offers(judge: Judge, file: FileWeights | None) -> Offers:
+    model, named = judge.model, judge.request.formats
     if file is not None:
-        return [Candidate(judge, offer(judge.model, stored_in(file)))]
-    named = judge.request.formats
-    asked = (offer(judge.model, stored_as(judge.model, name)) for name in named)
-    return [
-        Candidate(judge, one)
-        for one in (asked if named else offers(judge.model, apple=judge.host.machine.is_mac))
-    ]
+        return in_order([offer(model, stored_in(file))])
+    if named:
+        return in_order(offer(model, stored_as(model, name)) for name in named)
+    return offers(model, apple=judge.host.machine.is_mac)
 
 
 def context_for(model: Model, asked: int | None) -> int:
