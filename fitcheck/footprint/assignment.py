@@ -137,8 +137,12 @@ def _chosen(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
     facts, found = _layout(form, model).facts, []
     rules = _rules(form, facts)
     for group in _free(model, scheme_of(form)):
-        for name, layers in _types(form, rules.get(group.role), group, facts):
-            found.append(_weigh(group, _fit(name, group.tensor.cols), layers))
+        cols = group.tensor.cols
+        if group.role in _MIXED or group.role in rules or form.stacks:
+            for name, layers in _types(form, rules.get(group.role), group, facts):
+                found.append(_weigh(group, _fit(name, cols), layers))
+        else:
+            found.append(_weigh(group, _fit(form.default, cols), group.layers))
     return tuple(found)
 
 
@@ -201,8 +205,7 @@ def _types(form: Format, rule: Rule | None, group: TensorGroup, facts: Facts) ->
     if form.stacks is not None:
         return ((form.stacks if group.tensor.stack > 1 else form.default, layers),)
     if rule is None:
-        name = form.default
-        return ((_override(form, role, name, facts) if role in _MATTER else name, layers),)
+        return ((_override(form, role, form.default, facts), layers),)
     return tuple(
         [(_override(form, role, name, facts), there) for name, there in _split(form, rule, group, facts)]
     )
@@ -251,6 +254,7 @@ def _override(form: Format, role: str, name: str, facts: Facts) -> str:
 
 
 _MATTER = ("attn_v", "attn_k")
+_MIXED = frozenset({*_MATTER, "output", "token_embd"})  # roles that may differ without a rule
 
 
 def _fit(name: str, cols: int) -> str:

@@ -43,8 +43,10 @@ def tensor_bytes(weight_type: WeightType, cols: int, rows: int, count: int = 1) 
     """
     if weight_type.formula is not None:
         return count * weight_type.formula(cols, rows)
+    padded, together = rows, weight_type.rows_together
+    if together > 1:
+        padded = -(-rows // together) * together
     blocks = -(-cols // weight_type.block_weights)
-    padded = -(-rows // weight_type.rows_together) * weight_type.rows_together
     matrix = padded * blocks * weight_type.block_bytes + rows * weight_type.row_bytes
     return count * matrix + weight_type.tensor_bytes
 

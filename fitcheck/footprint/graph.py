@@ -16,6 +16,7 @@ from fitcheck.footprint.mechanisms.attention import finish
 from fitcheck.footprint.mechanisms.compressed import compressed_inputs
 from fitcheck.footprint.repeats import built_at_once, standing_for_all
 from fitcheck.footprint.residuals import residual
+from fitcheck.footprint.tensors import kinds_of
 from fitcheck.schema.model import (
     ChannelMix,
     Experts,
@@ -47,7 +48,7 @@ def graph(model: Model, flash: bool, quantized: bool, shared: bool = False) -> G
 @lru_cache(maxsize=512)
 def widest_part(model: Model) -> int:
     """Elements a token that a part of a layer holds at most, besides the row it reads."""
-    parts = {part for layer in set(model.layers) for part in (layer.mixer, *layer.ffns) if part is not None}
+    parts = {part for layer in kinds_of(model)[0] for part in (layer.mixer, *layer.ffns) if part is not None}
     return max(
         (_widest(part, model.hidden_size) + _again(part, model.hidden_size) for part in parts), default=0
     )

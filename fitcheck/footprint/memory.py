@@ -1,7 +1,6 @@
 """What must be resident: weights, cache, compute buffers, and the engine itself."""
 
 from collections.abc import Callable, Iterable
-from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -228,7 +227,9 @@ class Tally:
 
     def copy(self) -> "Tally":
         """To add others to."""
-        other = copy(self)
+        other = Tally()
+        other.bytes, other.table_bytes = self.bytes, self.table_bytes
+        other.expert_bytes, other.expert_bytes_read = self.expert_bytes, self.expert_bytes_read
         other._reads = {name: sums.copy() for name, sums in self._reads.items()}
         return other
 

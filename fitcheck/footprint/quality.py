@@ -65,13 +65,15 @@ def _nearest(format_name: str, model: Model) -> str | None:
     """The model itself where it was measured, else the one nearest in size."""
     if format_name in PERPLEXITY.get(model.name, ()):
         return model.name
+    return next((name for name in _by_distance(model) if format_name in PERPLEXITY[name]), None)
+
+
+@lru_cache(maxsize=512)
+def _by_distance(model: Model) -> tuple[str, ...]:
+    """The measured models that stand for others, the nearest in size first."""
     size = log(parameters(model))
-    distance = {
-        name: abs(size - log(stands_for))
-        for name, (_, stands_for) in _MEASURED.items()
-        if stands_for and format_name in PERPLEXITY[name]
-    }
-    return min(distance, key=lambda name: distance[name], default=None)
+    distance = {name: abs(size - log(like)) for name, (_, like) in _MEASURED.items() if like}
+    return tuple(sorted(distance, key=lambda name: distance[name]))
 
 
 def _percent(cost: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from fitcheck.footprint.tensors import kinds_of
 from fitcheck.schema.model import CompressedAttention, FeedForward, LatentAttention, Layer, Model
 
 
@@ -23,12 +24,13 @@ def standing_for_all(model: Model) -> tuple[Layer, ...]:
 
     All of them where each adds to what later ones read, or has a blank of its own.
     """
-    kinds, seen, layers = Counter(model.layers), Counter[Layer](), model.layers
-    if model.residual_scores or any(_chooses(layer) for layer in kinds):
+    layers, (kinds, order) = model.layers, kinds_of(model)
+    if model.residual_scores or any(map(_chooses, kinds)):
         return layers
-    for number, layer in enumerate(layers, 1):
-        seen[layer] += 1
-        if all(seen[kind] >= min(3, count) for kind, count in kinds.items()):
+    left = {kind: min(3, count) for kind, count in Counter(order).items()}
+    for number, kind in enumerate(order, 1):
+        left[kind] -= 1
+        if max(left.values()) <= 0:
             return layers[:number] + (layers[-1:] if number < len(layers) else ())
     return layers
 

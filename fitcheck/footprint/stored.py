@@ -8,7 +8,8 @@ from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, tally
 from fitcheck.footprint.mix import Format
 from fitcheck.footprint.mixes import FORMATS, find_format, formats_on
 from fitcheck.footprint.mlx import mlx_notes
-from fitcheck.schema.model import Experts, Model
+from fitcheck.footprint.tensors import layout
+from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup
 
 
@@ -33,7 +34,7 @@ def stored_in_each(model: Model, *, apple: bool = False) -> tuple[Stored, ...]:
 
     A mix for experts is, without experts, another by a second name.
     """
-    experts = any(isinstance(ffn, Experts) for layer in model.layers for ffn in layer.ffns)
+    experts = layout(model).facts.experts > 0
     listed = formats_on(apple=apple)
     return tuple(stored_as(model, name) for name in listed if experts or FORMATS[name].stacks is None)
 
