@@ -79,9 +79,12 @@ class Spreader:
         least, most = (context // CELL_PADDING for context in self._bounds(held))
         if least == most or self._spread_holds(held, most):
             return most * CELL_PADDING
-        steps = range(least + 1, most)
-        return CELL_PADDING * (
-            least + bisect_left(steps, True, key=lambda step: not self._spread_holds(held, step))
+        # All steps, so that every format tries the same ones first.
+        steps = range(1, most_cells(self.model, self.on.request) // CELL_PADDING)
+        return CELL_PADDING * bisect_left(
+            steps,
+            True,
+            key=lambda step: step >= most or (step > least and not self._spread_holds(held, step)),
         )
 
     def _bounds(self, held: Held) -> tuple[int, int]:

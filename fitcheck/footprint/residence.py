@@ -1,7 +1,6 @@
 """Which bytes of a model lie on which device, and of what kind they are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -69,20 +68,21 @@ class Workspace:
         return host_buffer(*self._asked, pipelined=True)
 
 
-@dataclass(frozen=True)
 class Residence:
     """A model's weights in a format with one context, to be spread over cards and RAM."""
 
-    model: Model
-    weights: ByLayer
-    context: int
-    choices: Choices
-    tables_on_cards: bool = False  # the embedding table goes with the first layer
-
-    @property
-    def layers(self) -> int:
-        """The output counted."""
-        return self.weights.layers
+    def __init__(
+        self,
+        model: Model,
+        weights: ByLayer,
+        context: int,
+        choices: Choices,
+        tables_on_cards: bool = False,
+    ) -> None:
+        self.model, self.weights, self.slots = model, weights, choices.slots
+        self.tables_on_cards = tables_on_cards  # the embedding table goes with the first layer
+        self.layers = weights.layers  # the output counted
+        self._work = Workspace(model, context, choices)
 
     def held(self, layers: int) -> int:
         """Weights and cache of the first so many layers."""
@@ -131,7 +131,7 @@ class Residence:
         """Every item, device by device; ``names`` are the cards', whose weights were read through the RAM."""
         found = list(ram_weight_items(self.ram_weights(spread), mapped=mapped))
         found += self._working_items(RAM, spread.ram, self._host(spread))
-        found += host_items(self.model, self.choices.slots)
+        found += host_items(self.model, self.slots)
         for card, name in enumerate(names):
             size = self.card_weights(spread, card)
             found.append(_anonymous("weights", name, size))
@@ -141,12 +141,8 @@ class Residence:
         return tuple(item for item in found if item.bytes)
 
     def _working_items(self, device: str, layers: range, buffer: int) -> Iterator[MemoryItem]:
-        state = span(state_by_layer(self.model, self.choices.slots), layers)
+        state = span(state_by_layer(self.model, self.slots), layers)
         return working_items(device, span(self._work.cache, layers) - state, state, buffer)
-
-    @cached_property
-    def _work(self) -> Workspace:
-        return Workspace(self.model, self.context, self.choices)
 
     def _host(self, spread: Spread) -> int:
         return self._work.host_pipelined if spread.pipelined else self._work.host
