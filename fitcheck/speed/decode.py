@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
@@ -206,7 +207,11 @@ class Decoder(Steps):
         """Of the draft's passes, were it on this device: a byte of it costs what one of the model costs.
 
         It guesses token by token; some engines have it take in all that was checked, too.
+        A device that reads nothing of the model, as where experts would lie that its layers have not,
+        tells nothing of a draft.
         """
+        if not self._bytes:
+            return inf
         runner, together = self.runner, self.runner.together
         alone = Decoder(runner.guessing, self.groups)
         guess_s, check_s = (

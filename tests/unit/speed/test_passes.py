@@ -121,6 +121,14 @@ def test_memory_bound_guesses_pay_where_the_draft_is_small() -> None:
     assert dear.expected < alone.expected
 
 
+def test_a_draft_runs_where_something_of_the_model_does() -> None:
+    """With the experts of GLM-4.5-Air's first layer in RAM, which has none, RAM holds nothing that is read."""
+    machine = replace(DESKTOP, ram_bytes=64 * GIB, gpus=(CARD, CARD))
+    request = Request(speculate=4, draft_bytes=GIB)
+    rows = plan(load_model("glm-4.5-air"), machine, request, ENGINES).plans
+    assert any(row.decode_tokens_per_s and row.decode_tokens_per_s.expected > 0 for row in rows)
+
+
 def test_a_draft_guesses_and_takes_in_what_was_checked() -> None:
     """Half of the model's bytes, three guesses: three passes of one token and one of four, at half price."""
     groups, model = read_groups(load_model("llama-3.2-1b"), "Q8_0"), load_model("llama-3.2-1b")
