@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from math import inf
 from typing import NamedTuple
 
@@ -199,7 +198,7 @@ class Decoder(Steps):
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum([group.matrices for group in self.groups])
         model, device = self.runner.model, self.runner.device
-        work = chain.from_iterable(loads(group, model, device) for group in self.groups)
+        work = [load for group in self.groups for load in loads(group, model, device)]
         return step(work, reading.bytes_per_s, overhead_s=overhead_s)
 
     @cached_property

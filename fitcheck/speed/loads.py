@@ -1,6 +1,6 @@
 """What a pass asks of the device for weights of one type: bytes to read, and products to form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fitcheck.footprint.memory import ReadGroup
 from fitcheck.schema.machine import Gpu
@@ -26,15 +26,14 @@ def bytes_read(group: ReadGroup, model: Model, tokens: int) -> float:
     return group.bytes + group.expert_bytes * (experts_met(model, tokens) - 1)
 
 
-def loads(group: ReadGroup, model: Model, device: Device) -> Iterator[Load]:
+def loads(group: ReadGroup, model: Model, device: Device) -> Iterable[Load]:
     """One group's work, on the cores that share it or on the GPU; experts' apart from the rest's."""
     if device.card:
-        yield _of_card(group, model, device, device.card)
-    elif device.tokens == 1:
+        return (_of_card(group, model, device, device.card),)
+    if device.tokens == 1:
         by = device.products(group.type)
-        yield Load(group.bytes, group.weights, by.alone, by.overlap)
-    else:
-        yield from _of_cores(group, model, device)
+        return (Load(group.bytes, group.weights, by.alone, by.overlap),)
+    return _of_cores(group, model, device)
 
 
 def _of_cores(group: ReadGroup, model: Model, device: Device) -> Iterator[Load]:

@@ -94,7 +94,7 @@ def soft_max(one: float, other: float, overlap: float = OVERLAP) -> float:
     They don't overlap wholly: by ``overlap`` of 4, where both take equally long
     they take 2^(1/4) = 1.19 times as long together.
     """
-    longer, shorter = max(one, other), min(one, other)
-    if longer == 0.0:
-        return 0.0
+    longer, shorter = (one, other) if one > other else (other, one)
+    if shorter == 0.0:
+        return longer
     return float(longer * (1 + (shorter / longer) ** overlap) ** (1 / overlap))

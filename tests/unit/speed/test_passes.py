@@ -122,7 +122,7 @@ def test_memory_bound_guesses_pay_where_the_draft_is_small() -> None:
 
 
 def test_a_draft_runs_where_something_of_the_model_does() -> None:
-    """With the experts of GLM-4.5-Air's first layer in RAM, which has none, RAM holds nothing that is read."""
+    """GLM-4.5-Air with the experts of its first layer in RAM, which has none: nothing is read there."""
     machine = replace(DESKTOP, ram_bytes=64 * GIB, gpus=(CARD, CARD))
     request = Request(speculate=4, draft_bytes=GIB)
     rows = plan(load_model("glm-4.5-air"), machine, request, ENGINES).plans
