@@ -6,6 +6,7 @@ stretches of contexts. So one replay answers for a whole stretch, to the byte.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from operator import mul
 from typing import NamedTuple
@@ -71,10 +72,14 @@ class Batch(NamedTuple):
         longer = self._replace(context=self.context + one.ratio * CELL_PADDING * self.slots)
         return longer.kept(one) - self.kept(one)
 
-    def rise(self, size: Size, one: Cache) -> int:
-        """Bytes of a tensor that a step of such a cache adds."""
-        if one not in _looked_at(size.window, size.ratio):
-            return 0
+    def rises(self, size: Size, caches: Sequence[Cache]) -> Rises:
+        """Bytes of a tensor that a step of each of these caches adds."""
+        if not (size.score or size.cell):
+            return (0,) * len(caches)
+        seen = _looked_at(size.window, size.ratio)
+        return tuple([self._rise(size, one) if one in seen else 0 for one in caches])
+
+    def _rise(self, size: Size, one: Cache) -> int:
         more, clipped = self.step(one), self.clips(size)
         scored = 0 if clipped else more if self.unified else more // self.slots
         return size.width * (self.tokens * size.score * scored + size.cell * more)
@@ -143,8 +148,5 @@ class Growth:
         """Replay the graph, with sizes that grow as each cache does."""
         steps = tuple(map(batch.step, self._caches))
         ways = [one for one, step in zip(self._caches, steps, strict=True) if step]
-        sizes = [
-            (aligned(batch.bytes(size)), tuple([batch.rise(size, one) for one in ways]))
-            for size in self._known.sizes
-        ]
+        sizes = [(aligned(batch.bytes(size)), batch.rises(size, ways)) for size in self._known.sizes]
         return _Stretch(alike, cells, steps, reach(self._moves, sizes, self._known.tensors))

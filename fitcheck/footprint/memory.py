@@ -9,7 +9,6 @@ from fitcheck.footprint.assignment import Scheme, TypedTensors, chosen, kept, sc
 from fitcheck.footprint.compute import compute_bytes, runtime_bytes
 from fitcheck.footprint.engine_buffers import engine_buffers
 from fitcheck.footprint.kv_cache import CELL_PADDING, kv_bytes
-from fitcheck.footprint.mechanisms import Tensor
 from fitcheck.footprint.mixes import find_format
 from fitcheck.schema.engine import Buffer
 from fitcheck.schema.model import Model
@@ -236,35 +235,31 @@ class Tally:
     def add(self, tensors: Iterable[TypedTensors]) -> None:
         for group, name, count, _, size, read in tensors:
             self.bytes += size
-            tensor = group.tensor
-            if tensor.part == "embedding":
+            tensor_name, part, cols, _, stack, _, rows_read, stack_read = group.tensor
+            if part == "embedding":
                 self.table_bytes += size
-            elif STACKED in tensor.name:
+            elif STACKED in tensor_name:
                 self.expert_bytes += size
                 self.expert_bytes_read += read
-            sums = self._reads.setdefault(name, [0, 0, 0, 0, 0, 0])
-            if not group.unused:
-                _add(sums, tensor, count, size, read)
+            if (sums := self._reads.get(name)) is None:
+                sums = self._reads[name] = [0, 0, 0, 0, 0, 0]
+            if group.unused:
+                continue
+            weights = cols * rows_read * stack_read * count
+            sums[0] += read
+            sums[1] += weights
+            if rows_read > 1:
+                sums[2] += stack_read * count
+            if part not in PER_PROMPT:
+                sums[3] += weights
+                sums[4] += size
+            if 1 < stack != stack_read:
+                sums[5] += read
 
     @property
     def groups(self) -> tuple[ReadGroup, ...]:
         """Type by type, as they came."""
         return tuple([ReadGroup(name, *sums) for name, sums in self._reads.items()])
-
-
-def _add(sums: list[int], tensor: Tensor, count: int, size: int, read: int) -> None:
-    """So many equal tensors more, which the sums of a ReadGroup have not yet."""
-    _, part, cols, _, stack, _, rows_read, stack_read = tensor
-    weights = cols * rows_read * stack_read * count
-    sums[0] += read
-    sums[1] += weights
-    if rows_read > 1:
-        sums[2] += stack_read * count
-    if part not in PER_PROMPT:
-        sums[3] += weights
-        sums[4] += size
-    if 1 < stack != stack_read:
-        sums[5] += read
 
 
 def _cache_bytes(model: Model, choices: Choices, context: int) -> int:
