@@ -56,8 +56,11 @@ def _figures(result: Verification) -> tuple[tuple[str, str], ...]:
 def _core(timing: CoreTiming | None, engine: str) -> tuple[tuple[str, str], ...]:
     if timing is None:
         return ()
-    kernel = f"{timing.format} {timing.isa}, {timing.weights_per_s / 1e9:.0f} × 10⁹ weights/s"
-    return (("a core between the rounds", f"{timing.speed:.2f} of {engine}'s in its profile ({kernel})"),)
+    rate_now = f"{timing.weights_per_s / 1e9:.0f} × 10⁹ weights/s"
+    return (
+        ("a core between the rounds", f"{timing.speed:.2f} of the one in {engine}'s profile"),
+        ("timed by", f"{timing.format} {timing.isa}, {rate_now}"),
+    )
 
 
 def _prefill(check: PrefillCheck | None) -> tuple[tuple[str, str], ...]:
