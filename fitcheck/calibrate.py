@@ -22,6 +22,7 @@ from fitcheck.sources.calibration import Kept, load_calibration, save_calibratio
 from fitcheck.sources.calibration_path import machine_key
 from fitcheck.sources.catalog import load_model
 from fitcheck.speed.calibration import Evidence, calibrated, fit, spread, with_factors
+from fitcheck.speed.engines import core_speed
 from fitcheck.units import gb, gb_per_s, rate
 
 # Small to large, dense and experts: what people run.
@@ -39,11 +40,12 @@ _TO_LOW = 1.2816  # standard deviations from the middle to the 10th percentile
 def engines_here(machine: Machine, engines: Sequence[Engine]) -> tuple[tuple[Engine, ...], str | None]:
     """The engines as the user's own runs on the machine moved them, and a notice for the user.
 
-    Factors stand beside a profile: where a newer fitcheck brings another one,
-    they are learned again from the runs.
+    Factors stand beside a profile and the core's speed: where a newer fitcheck
+    brings another one, or ``bench`` times the core, they are learned again from
+    the runs.
     """
     kept, notice = load_calibration(machine)
-    if _stale(kept, engines) and not machine.overrides:
+    if _stale(kept, machine, engines) and not machine.overrides:
         kept, notice = _brought_up_to_date(kept, machine, engines)
     return calibrated(engines, kept.learned), notice
 
@@ -93,7 +95,7 @@ def _learn_one(runs: Sequence[Run], machine: Machine, engines: Sequence[Engine])
     factors = fit(decode, prefill)
     low, high = spread(decode, factors, _prior_spread(runs, machine, engine))
     asked = len({_asked(run) for run in runs})
-    return Learned(engine.name, engine.device, factors, low, high, asked, checksum(engine))
+    return Learned(engine.name, engine.device, factors, low, high, asked, checksum(engine, machine))
 
 
 def _evidence(runs: Sequence[Run], machine: Machine, engine: Engine) -> list[tuple[Run, Evidence]]:
@@ -135,23 +137,24 @@ def engine_of(run: Run, engines: Sequence[Engine]) -> Engine:
     raise BadInput(f"no profile of {run.engine} on a {run.device.upper()}", "see profiles/engines")
 
 
-def checksum(engine: Engine) -> int:
-    return zlib.crc32(repr(engine).encode())
+def checksum(engine: Engine, machine: Machine) -> int:
+    """Of all that the factors multiply: a core whose speed was learned as the engine's would count twice."""
+    return zlib.crc32(repr((engine, core_speed(engine, machine))).encode())
 
 
-def _stale(kept: Kept, engines: Sequence[Engine]) -> bool:
+def _stale(kept: Kept, machine: Machine, engines: Sequence[Engine]) -> bool:
     known = {(row.engine, row.device): row.profile for row in kept.learned}
     return any(
-        known[engine.name, engine.device] != checksum(engine)
+        known[engine.name, engine.device] != checksum(engine, machine)
         for engine in engines
         if (engine.name, engine.device) in known
     )
 
 
 def prediction(run: Run, machine: Machine, engines: Sequence[Engine]) -> FormatPlan:
-    """What the planner says of the run, with the bandwidth of its own minute where it is known."""
+    """What the planner says of the run, with the bandwidth and the core of its own minute where known."""
     request = replace(run.request, engine=run.engine, prompt=run.prompt or None)
-    return predicted(run.shape, request, run.device, _minute(machine, run), engines)
+    return predicted(run.shape, request, run.device, _minute(machine, run, engine_of(run, engines)), engines)
 
 
 def expected(run: Run, machine: Machine, engines: Sequence[Engine]) -> float:
@@ -167,8 +170,14 @@ def expected(run: Run, machine: Machine, engines: Sequence[Engine]) -> float:
     return speed
 
 
-def _minute(machine: Machine, run: Run) -> Machine:
-    """The machine in the minute of the run. What it was ever seen to read stays its limit."""
+def _minute(machine: Machine, run: Run, engine: Engine) -> Machine:
+    """The machine in the minute of the run. What it was ever seen to read stays its limit.
+
+    The core's speed then counts only where plans know the core's speed, too:
+    elsewhere it is for the factors to learn.
+    """
+    if run.core is not None and core_speed(engine, machine) is not None:
+        machine = replace(machine, kernel_rates=(run.core,))
     if run.bandwidth_bytes_per_s is None:
         return machine
     reads = machine.read_bandwidth

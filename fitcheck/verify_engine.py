@@ -6,15 +6,16 @@ from pathlib import Path
 from statistics import median
 
 from fitcheck.bench.clock import Deadline
-from fitcheck.bench.engine_run import Progress, Reads, Round, run_rounds
+from fitcheck.bench.core import CoreClock, clock_of
+from fitcheck.bench.engine_run import Beside, Progress, Round, run_rounds
 from fitcheck.bench.environment import environment
-from fitcheck.bench.statistics import doubt, ratios
+from fitcheck.bench.statistics import doubt, moved, ratios, spread
 from fitcheck.expectation import bytes_per_token, predicted, prefill_speed
 from fitcheck.runners.task import Runner, Session, Task, Timed
 from fitcheck.schema.calibration import Shape
 from fitcheck.schema.engine import Engine
-from fitcheck.schema.machine import Machine, ReadBandwidth
-from fitcheck.schema.measurement import PrefillCheck, Verification
+from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
+from fitcheck.schema.measurement import CoreTiming, PrefillCheck, Verification
 from fitcheck.schema.plan import FormatPlan
 from fitcheck.schema.request import Request
 from fitcheck.speed.engines import isa_of
@@ -46,18 +47,21 @@ class EngineCheck:
     request: Request
 
     def verify(self, progress: Progress) -> Verification:
-        """Run the engine in rounds, each predicted from the plain reads around it.
+        """Run the engine in rounds, each predicted from the plain reads and the core's speed around it.
 
         Raises BadInput where the engine fails, and NativeMissing where plain
         reads can't be timed.
         """
-        reads = Reads(self._threads, self._engine.pages, self.run.buffer_bytes)
         deadline = Deadline.after(self.run.limit_s)
-        with self.run.runner.session(self._task(), deadline) as session:
-            turns = run_rounds(session.turn, ROUNDS, reads, deadline, progress)
+        with (
+            self.run.runner.session(self._task(), deadline) as session,
+            clock_of(self._engine.reference, self._threads) as clock,
+        ):
+            beside = Beside(self._threads, self._engine.pages, self.run.buffer_bytes, clock)
+            turns = run_rounds(session.turn, ROUNDS, beside, deadline, progress)
             built = _built_for(self.machine, session)
-            checks = [_Check(self._predict(self._reading(built, turn)), turn) for turn in turns]
-            return self._verification(session, built, checks)
+            checks = [_Check(self._predict(self._minute(built, turn, clock)), turn) for turn in turns]
+            return self._verification(session, built, checks, clock)
 
     @property
     def _engine(self) -> Engine:
@@ -71,13 +75,19 @@ class EngineCheck:
         request = replace(self.request, threads=self._threads, prompt=self.run.prompt or None)
         return predicted(self.shape, request, "cpu", machine, self.engines)
 
-    def _reading(self, machine: Machine, turn: Round[Timed]) -> Machine:
-        """The machine with the bandwidth of one round, and no other."""
+    def _minute(self, machine: Machine, turn: Round[Timed], clock: CoreClock | None) -> Machine:
+        """The machine with the bandwidth of one round and no other, and with its core's speed then."""
         row = ReadBandwidth(self._threads, self._engine.pages, turn.read_bytes_per_s)
         overrides = tuple(name for name in machine.overrides if name != "bandwidth")
-        return replace(machine, read_bandwidth=(row,), peak_bandwidth_bytes_per_s=None, overrides=overrides)
+        here = replace(machine, read_bandwidth=(row,), peak_bandwidth_bytes_per_s=None, overrides=overrides)
+        if clock is None or turn.core_weights_per_s is None:
+            return here
+        by = clock.yardstick
+        return replace(here, kernel_rates=(KernelRate(by.type, by.isa, turn.core_weights_per_s, "measured"),))
 
-    def _verification(self, session: Session, machine: Machine, checks: Sequence["_Check"]) -> Verification:
+    def _verification(
+        self, session: Session, machine: Machine, checks: Sequence["_Check"], clock: CoreClock | None
+    ) -> Verification:
         """Medians over the rounds; every round's error is against its own prediction."""
         task, layers = self._task(), len(self.shape.model.layers)
         read = bytes_per_token(self.shape, self.request)
@@ -85,7 +95,8 @@ class EngineCheck:
         expected = [check.expected for check in checks]
         measured = [check.measured for check in checks]
         shares = ratios([read * speed for speed in measured], reads)
-        why = doubt(shares, reads)
+        core = _core(checks, clock) if clock else None
+        why = doubt(shares, reads) or (moved("the core's speed", core.raw) if core else None)
         return Verification(
             model=self.shape.model.name,
             format=self.shape.format,
@@ -118,6 +129,8 @@ class EngineCheck:
             kv_type=self.request.kv_type,
             flash_attention=self.request.flash_attention,
             prefill=self._prefill(checks) if self.run.prompt else None,
+            core=core,
+            notes=() if core else (_UNTIMED.format(engine=self._engine.name),),
         )
 
     def _prefill(self, checks: Sequence["_Check"]) -> PrefillCheck:
@@ -157,6 +170,18 @@ class _Check:
     @property
     def measured(self) -> float:
         return median(self.turn.answer.decode)
+
+
+_UNTIMED = (
+    "the core was not timed: of the kernels that this machine runs, none was timed on the core that "
+    "{engine}'s rates come from; it is taken as fitcheck bench saw it, else as such cores usually are"
+)
+
+
+def _core(checks: Sequence["_Check"], clock: CoreClock) -> CoreTiming:
+    raw = tuple(rate for check in checks if (rate := check.turn.core_weights_per_s))
+    by, middle = clock.yardstick, median(raw)
+    return CoreTiming(by.type, by.isa, clock.threads, middle, middle / by.weights_per_s, spread(raw), raw)
 
 
 def _built_for(machine: Machine, session: Session) -> Machine:

@@ -59,7 +59,7 @@ def cached_rate(format_name: str, cols: int = COLS) -> float:
 def _cached_rate(name: str, single: native.Pool, cols: int = COLS) -> float:
     rows = max(8, CACHED_BYTES // native.row_bytes(name, cols))
     with native.Matrix(name, rows, cols, single) as matrix:
-        _check(name, matrix)
+        check(name, matrix)
         timing = matrix.time(CACHED_ROUNDS, CACHED_PASSES)
     # The best round: whatever else runs can only slow a core down.
     return timing.weights * timing.passes / min(timing.seconds)
@@ -72,7 +72,7 @@ def _streaming(
     reads: list[float] = []
     products: list[float] = []
     with native.Matrix(name, rows, COLS, pool, pages) as matrix:
-        _check(name, matrix)
+        check(name, matrix)
         matrix.time(1)  # warm: page tables, clocks, the pool
         for _ in range(ROUNDS):
             reads += matrix.read_seconds(1)
@@ -95,7 +95,7 @@ def _streaming(
     )
 
 
-def _check(name: str, matrix: native.Matrix) -> None:
+def check(name: str, matrix: native.Matrix) -> None:
     wrong = matrix.mismatches(rows=CHECKED_ROWS)
     if wrong:
         raise FitcheckError(

@@ -35,9 +35,14 @@ def doubt(shares: Sequence[float], reads: Sequence[float]) -> str | None:
         return "one round alone shows nothing of how the figures vary; run it longer"
     if median(shares) > 1:
         return f"the plain reads were slower than what they bound ({median(shares):.0%}); run again when idle"
-    if spread(reads) > MOVED_READS:
-        return f"the plain reads moved by {spread(reads):.0%} between the rounds; run again when idle"
-    return disagreement(shares)
+    return moved("the plain reads", reads) or disagreement(shares)
+
+
+def moved(what: str, values: Sequence[float]) -> str | None:
+    """That what was timed beside the rounds was not the same in all of them; None where it was."""
+    if spread(values) <= MOVED_READS:
+        return None
+    return f"{what} moved by {spread(values):.0%} between the rounds; run again when idle"
 
 
 def disagreement(values: Sequence[float]) -> str | None:

@@ -38,8 +38,9 @@ _INTRODUCTIONS = {
 llama.cpp on two cores of a virtual machine that others use too, with its read bandwidth measured right
 before and after each run (`profiles/measurements/own`): basis `measured`. Figures of the profile were set
 from the last row's runs, from published ones and from ggml's products timed alone; that two cores do less
-than twice as much as one was first seen in the others. How fast a core was in that minute is not known, and
-it did 0.8 of what the profile's did in some. Passes of several tokens are in no row but their own, and
+than twice as much as one was first seen in the others. How fast a core was in that minute is known of some:
+the best of nine rounds, which tells what it can do, not how much of it somebody else took. It
+did 0.8 of what the profile's did in some. Passes of several tokens are in no row but their own, and
 one figure, what a further token costs beside its products, was set from those of llama-3.2-1b. An
 interval is as wide as the runs of the other models make it.
 """,

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fitcheck.schema.engine import OWN_ENGINE
-from fitcheck.schema.measurement import PrefillCheck, Verification
+from fitcheck.schema.measurement import CoreTiming, PrefillCheck, Verification
 from fitcheck.units import gb, gb_per_s, gib, rate, tokens
 
 
@@ -45,10 +45,21 @@ def _figures(result: Verification) -> tuple[tuple[str, str], ...]:
         ("read by each token", gb(result.bytes_per_token)),
         ("plain reads between the layers", gb_per_s(result.read_bandwidth_bytes_per_s)),
         ("share of them reached", f"{result.share_of_read_bandwidth:.0%}"),
+        *_core(result.core, result.engine),
         ("resident", gib(result.resident_bytes)),
         ("energy", _energy(result)),
         ("rounds", str(len(result.raw))),
         *_prefill(result.prefill),
+    )
+
+
+def _core(timing: CoreTiming | None, engine: str) -> tuple[tuple[str, str], ...]:
+    if timing is None:
+        return ()
+    rate_now = f"{timing.weights_per_s / 1e9:.0f} × 10⁹ weights/s"
+    return (
+        ("a core between the rounds", f"{timing.speed:.2f} of the one in {engine}'s profile"),
+        ("timed by", f"{timing.format} {timing.isa}, {rate_now}"),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fitcheck.schema.engine import Device
+from fitcheck.schema.machine import KernelRate
 from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights
@@ -25,7 +26,8 @@ class Run:
     """One speed that an engine showed. ``request`` says how it was asked for.
 
     ``prompt`` is the tokens of a prefill, 0 where decode was timed;
-    ``bandwidth_bytes_per_s`` what plain reads did in the same minute.
+    ``bandwidth_bytes_per_s`` what plain reads did in the same minute, ``core``
+    what a core did.
     """
 
     shape: Shape
@@ -36,6 +38,7 @@ class Run:
     source: str
     prompt: int = 0
     bandwidth_bytes_per_s: float | None = None
+    core: KernelRate | None = None
 
     @property
     def kind(self) -> Kind:
@@ -65,7 +68,7 @@ class Learned:
     low: float
     high: float
     runs: int  # different questions, of decode and prefill; the same one twice counts once
-    profile: int  # checksum of the engine's profile that the factors stand beside
+    profile: int  # checksum of the profile, and of the core's speed, that the factors stand beside
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,19 @@ class PrefillCheck:
 
 
 @dataclass(frozen=True)
+class CoreTiming:
+    """How fast a core was between an engine's rounds: fitcheck's own kernel over weights in its cache."""
+
+    format: str
+    isa: str
+    threads: int  # that share every product
+    weights_per_s: float  # of one of them, median over the rounds
+    speed: float  # beside the core that the engine's rates come from
+    spread: float  # the middle half of the rounds over their median
+    raw: tuple[float, ...]  # weights per second of each round: the mean of those before and after it
+
+
+@dataclass(frozen=True)
 class Verification:
     """A predicted decode speed beside a measured one.
 
@@ -103,3 +116,4 @@ class Verification:
     kv_type: str = "f16"
     flash_attention: FlashAttention = "auto"
     prefill: PrefillCheck | None = None
+    core: CoreTiming | None = None  # None: it was not timed

@@ -91,7 +91,8 @@ def _kept(data: bytes, key: str) -> Kept:
 def _check(kept: Kept) -> None:
     """Numbers that no run and no fit gives."""
     for run in kept.runs:
-        if run.tokens_per_s <= 0 or (run.bandwidth_bytes_per_s or 1.0) <= 0 or run.prompt < 0:
+        core = run.core.weights_per_s if run.core else 1.0
+        if min(run.tokens_per_s, run.bandwidth_bytes_per_s or 1.0, core) <= 0 or run.prompt < 0:
             raise ValueError("a run without a speed")
     for row in kept.learned:
         factors = (row.factors.bandwidth, row.factors.arithmetic, row.factors.overhead, row.factors.prefill)

@@ -10,6 +10,7 @@ from typing import Any
 from fitcheck.errors import BadInput, UnknownName
 from fitcheck.footprint.stored import stored_as
 from fitcheck.schema.calibration import Run, Shape
+from fitcheck.schema.machine import KernelRate
 from fitcheck.schema.request import Request
 from fitcheck.sources.binary_file import LocalFile
 from fitcheck.sources.json_fields import NotJson, parse_json
@@ -118,6 +119,7 @@ def _verified(value: dict[str, Any], named: Named) -> Run:
             _positive(value["read_bandwidth_bytes_per_s"]),
         )
         file, model, form = value.get("file"), str(value["model"]), str(value["format"])
+        core = _core(value.get("core"))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"the verification lacks a usable part: {error}", "run fitcheck verify --json again"
@@ -132,7 +134,15 @@ def _verified(value: dict[str, Any], named: Named) -> Run:
         speed,
         "fitcheck verify",
         bandwidth_bytes_per_s=read,
+        core=core,
     )
+
+
+def _core(value: Any) -> KernelRate | None:
+    """What a core did between the rounds; None of results that don't say."""
+    if value is None:
+        return None
+    return KernelRate(str(value["format"]), str(value["isa"]), _positive(value["weights_per_s"]), "measured")
 
 
 def _count(value: object) -> int:

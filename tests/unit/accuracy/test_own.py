@@ -73,7 +73,7 @@ def test_passes_of_several_tokens_are_within_the_target_where_no_figure_was_set_
     assert (together.runs, guessed.runs) == (162, 24)
     assert together.median <= 0.10 and together.p90 <= 0.25
     assert 0.70 <= together.coverage <= 0.87
-    assert guessed.median <= 0.10 and guessed.p90 <= 0.20
+    assert guessed.median <= 0.11 and guessed.p90 <= 0.20
 
 
 def test_more_than_eight_of_ten_batches_lie_in_the_interval_that_plans_show() -> None:

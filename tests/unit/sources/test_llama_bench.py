@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput, FitcheckError
+from fitcheck.schema.machine import KernelRate
 from fitcheck.sources.llama_bench import bench_rows
 from fitcheck.sources.results import Named, runs_in, shape_of
 
@@ -107,3 +108,20 @@ def test_a_verification() -> None:
     for name in ("threads", "measured_tokens_per_s"):
         with pytest.raises(BadInput, match="lacks a usable part"):
             runs_in(json.dumps({**value, name: "x"}).encode(), Named())
+
+
+def test_a_verification_says_how_fast_a_core_was() -> None:
+    core = {"format": "I2_S", "isa": "avx512vnni", "weights_per_s": 150e9}
+    value = {"schema": "fitcheck.verification/1", "model": "llama-3.2-1b", "format": "Q8_0", "depth": 0,
+             "threads": 2, "measured_tokens_per_s": 20.0, "read_bandwidth_bytes_per_s": 30e9,
+             "engine": "llama.cpp"}  # fmt: skip
+    for said, known in (
+        ({"core": core}, KernelRate("I2_S", "avx512vnni", 150e9, "measured")),
+        ({"core": None}, None),
+        ({}, None),
+    ):
+        [run] = runs_in(json.dumps({**value, **said}).encode(), Named())
+        assert run.core == known
+    for broken in ({**core, "weights_per_s": -1}, {"format": "I2_S"}, "fast"):
+        with pytest.raises(BadInput, match="lacks a usable part"):
+            runs_in(json.dumps({**value, "core": broken}).encode(), Named())

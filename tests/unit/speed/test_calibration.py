@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import permutations
 from math import exp, log
+from pathlib import Path
 from random import Random
 from statistics import median
 
@@ -11,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitcheck.calibrate import learn, learned_from, prediction, question, undone
+from fitcheck.calibrate import engines_here, learn, learned_from, prediction, question, undone
 from fitcheck.errors import BadInput
 from fitcheck.schema.calibration import Factors, Run, Shape
-from fitcheck.schema.machine import Machine, ReadBandwidth
+from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.request import Request
-from fitcheck.sources.calibration import Kept
+from fitcheck.sources.calibration import Kept, save_calibration
 from fitcheck.sources.calibration_path import machine_key
 from fitcheck.sources.catalog import load_model
 from fitcheck.sources.engines import load_engines
@@ -181,6 +182,49 @@ def test_the_minute_of_the_run_is_its_own() -> None:
     assert slow is not None
     [found] = learn((replace(run, tokens_per_s=slow.expected),), HERE, [LLAMA])
     assert found.factors == Factors()
+
+
+YARDSTICK = next(rate for rate in LLAMA.reference if rate.isa == "avx512vnni")
+
+
+def core_of(speed: float) -> KernelRate:
+    """A core so fast beside the profile's."""
+    return KernelRate(YARDSTICK.type, YARDSTICK.isa, speed * YARDSTICK.weights_per_s, "measured")
+
+
+def on_a_slow_core() -> Run:
+    """Bound by arithmetic, on a core of half the profile's speed, and otherwise as predicted."""
+    run = replace(asked("TQ1_0"), request=Request(threads=2))
+    slow = replace(FEW_CORES, kernel_rates=(core_of(0.5),))
+    return replace(run, tokens_per_s=truth(run, Factors(), slow), core=core_of(0.5))
+
+
+@pytest.mark.parametrize("usual", [0.5, 1.0])
+def test_a_core_that_was_timed_is_not_learned_as_the_engines(usual: float) -> None:
+    """Where plans know the core, a run beside a slow one teaches nothing, however fast it is else."""
+    known = replace(FEW_CORES, kernel_rates=(core_of(usual),))
+    [found] = learn((on_a_slow_core(),), known, [LLAMA])
+    assert found.factors == Factors()
+
+
+def test_a_core_that_plans_do_not_know_is_learned_once() -> None:
+    run = on_a_slow_core()
+    [found] = learn((run,), FEW_CORES, [LLAMA])
+    assert found.factors.arithmetic < 0.85
+    without = learn((replace(run, core=None),), FEW_CORES, [LLAMA])
+    assert [found] == list(without)
+
+
+def test_a_core_timed_later_is_not_counted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learned while nobody knew the core, then benched: learned again, and the plan is the run's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    run = on_a_slow_core()
+    save_calibration(learned_from((run,), Kept(machine_key(FEW_CORES)), FEW_CORES, ENGINES))
+    benched = replace(FEW_CORES, kernel_rates=(core_of(0.5),))
+    engines, _ = engines_here(benched, ENGINES)
+    row = prediction(run, benched, engines).decode_tokens_per_s
+    assert row is not None
+    assert row.expected == pytest.approx(run.tokens_per_s)
 
 
 def test_engines_that_nobody_ran_stay_as_they_are() -> None:
