@@ -237,12 +237,25 @@ class PrefillGpu:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillLanes:
+    """The same for GPUs of a kind that nobody named: weights x tokens for an operation of all lanes."""
+
+    words: tuple[str, ...]
+    quantized: float
+    half: float
+    products: float  # of attention
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """What the engine was measured to do with a whole prompt, apart from decoding token by token."""
 
     rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
     attention: tuple[PrefillAttention, ...] = ()
     gpus: tuple[PrefillGpu, ...] = ()
+    lanes: tuple[PrefillLanes, ...] = ()
+    queued_layers: float | None = None  # that a card takes before their turn; None: never timed on several
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from fitcheck.schema.engine import (
     Prefill,
     PrefillAttention,
     PrefillGpu,
+    PrefillLanes,
     Residual,
     Sockets,
     Stall,
@@ -102,6 +103,8 @@ def _prefill(table: Table) -> Prefill:
             )
             for row in table.get("gpus", ())
         ),
+        lanes=tuple(PrefillLanes(**row | {"words": tuple(row["words"])}) for row in table.get("lanes", ())),
+        queued_layers=table.get("queued_layers"),
     )
 
 
