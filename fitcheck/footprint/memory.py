@@ -45,6 +45,13 @@ class ReadGroup(NamedTuple):
     prompt_weights: int = 0  # multiplied for each token of a prompt: all but the output, asked for once
     prompt_bytes: int = 0  # read for them by many tokens together, which pass through all experts
     expert_bytes: int = 0  # of the bytes, those of experts that the token chose
+    odd_weights: int = 0  # of the weights, those in rows that pieces of neither 512 nor 768 make up
+
+
+_PIECES = (
+    512,
+    768,
+)  # weights of a row at once: ggml_tiled_narrow_k_extent in ggml-cpu/tiled/tiled.cpp, b11434
 
 
 class Reads:
@@ -183,7 +190,7 @@ def reads_of(tensors: Iterable[TypedTensors]) -> tuple[ReadGroup, ...]:
     """What one token reads of these, type by type."""
     found: dict[str, list[int]] = {}
     for group, name, count, _, size, read in tensors:
-        sums = found.setdefault(name, [0, 0, 0, 0, 0, 0])
+        sums = found.setdefault(name, [0, 0, 0, 0, 0, 0, 0])
         if group.unused:
             continue
         tensor = group.tensor
@@ -195,6 +202,7 @@ def reads_of(tensors: Iterable[TypedTensors]) -> tuple[ReadGroup, ...]:
             sums[3] += weights
             sums[4] += size
         sums[5] += read if 1 < tensor.stack != tensor.stack_read else 0
+        sums[6] += weights if all(tensor.cols % piece for piece in _PIECES) else 0
     return tuple([ReadGroup(name, *sums) for name, sums in found.items()])
 
 

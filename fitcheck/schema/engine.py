@@ -31,7 +31,8 @@ class TypeRate:
     Code for many tokens starts with ``since`` of them, takes them in tiles of
     ``block`` that it fills up where there are fewer, and does half of its rate
     where ``half_at`` are there. A type may have several. Those with ``experts``
-    multiply the tokens that an expert got, too.
+    multiply the tokens that an expert got, too. A weight of a row that must be
+    read in short pieces takes ``odd_s`` more.
 
     ``overlap`` tells how far it multiplies while it reads: where reading takes a
     and multiplying b seconds, both take (a^n + b^n)^(1/n). 1 is one after the
@@ -48,6 +49,7 @@ class TypeRate:
     half_at: float = 0.0
     overlap: float = OVERLAP
     experts: bool = False
+    odd_s: float = 0.0
 
     def seconds_of_many(self, tokens: float) -> float:
         """Of one core for one weight times so many tokens."""

@@ -131,7 +131,7 @@ def _memory(table: Table) -> EngineMemory:
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
     """Rates stand in tables that share an ISA and a source."""
-    shared = ("isa", "parallel_share", "turn_s", "overlap", "since", "block", "half_at", "experts")
+    shared = ("isa", "parallel_share", "turn_s", "overlap", "since", "block", "half_at", "experts", "odd_s")
     return tuple(
         TypeRate(type=name, weights_per_s=rate, **{key: table[key] for key in shared if key in table})
         for table in tables

@@ -49,7 +49,7 @@ def _of_cores(group: ReadGroup, model: Model, device: Device) -> Iterator[Load]:
 def _matrices(group: ReadGroup, model: Model, times: float) -> Matrices:
     """So many times what a token reads of the group; most rows are as long as the hidden state."""
     weights = group.weights * times
-    return Matrices(group.bytes * times, weights, weights / model.hidden_size)
+    return Matrices(group.bytes * times, weights, weights / model.hidden_size, group.odd_weights * times)
 
 
 def _of_card(group: ReadGroup, model: Model, device: Device, card: Gpu) -> Load:
