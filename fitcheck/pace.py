@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fitcheck.footprint.layers import ByLayer, reads, span
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.footprint.shards import Sharded
 from fitcheck.footprint.stored import Stored
@@ -17,7 +17,8 @@ from fitcheck.speed.decode import Decode, Decoder, Runner, SplitDecoder, Steps, 
 from fitcheck.speed.disk import disk_of, reread
 from fitcheck.speed.parallel import ParallelDecoder, sharing_note
 from fitcheck.speed.passes import experts_met, pass_of
-from fitcheck.speed.prefill import Prefiller
+from fitcheck.speed.pipeline import Pipeline, Stage
+from fitcheck.speed.prefill import Prefiller, Prompts
 
 _Seat = tuple[str, Device, range | None, int, int]
 
@@ -76,11 +77,26 @@ class Speeds:
         parts = tuple(self._parts(way.home, way.spread))
         return SplitDecoder(parts, len(parts) - 1 + 2 * way.cpu_moe_layers)
 
-    def prefiller(self, way: Way) -> Prefiller | None:
-        """The way a prompt is taken in; None over several devices, which nobody measured."""
-        if not _in_one(way):
+    def prefiller(self, way: Way) -> Prompts | None:
+        """The way a prompt is taken in; None where nobody measured several such devices."""
+        if _in_one(way):
+            return Prefiller(self.runners.on(self._engine(way)), self.stored.groups)
+        engine = self.engines.gpu
+        if way.spread is None or way.spread.ram or not way.spread.pipelined or engine is None:
             return None
-        return Prefiller(self.runners.on(self._engine(way)), self.stored.groups)
+        return self._pipeline(engine, way.spread)
+
+    def _pipeline(self, engine: Engine, spread: Spread) -> Prompts | None:
+        """Cards that hold layers; the output, which one token of a prompt asks for, counts as none."""
+        queued = engine.prefill.queued_layers if engine.prefill else None
+        if queued is None:
+            return None
+        stages = (
+            Stage(Prefiller(self.runners.on(engine, None, card), self.stored.groups), layers)
+            for card, layers in enumerate(spread.within)
+            if layers
+        )
+        return Pipeline(tuple(stages), queued)
 
     def cards_note(self, way: Way) -> str | None:
         """How several cards are used; None where it is one at most."""
@@ -152,7 +168,10 @@ class Speeds:
         )
 
 
-_IN_TURN = "the cards hold layers in turn: more of them add memory, not speed"
+_IN_TURN = (
+    "the cards hold layers in turn: more of them add memory, not speed of decoding; "
+    "a long prompt's micro-batches overlap"
+)
 
 
 def _in_one(way: Way) -> bool:

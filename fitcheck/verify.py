@@ -15,8 +15,8 @@ from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
 from fitcheck.bench.statistics import doubt, ratios
 from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
-from fitcheck.footprint.memory import ReadGroup, read_groups
 from fitcheck.footprint.mixes import find_format
+from fitcheck.footprint.reads import ReadGroup, read_groups
 from fitcheck.planner import context_for
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth

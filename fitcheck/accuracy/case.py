@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.footprint.shards import shard_of
 from fitcheck.schema.accuracy import PublishedRun
 from fitcheck.schema.engine import Engine

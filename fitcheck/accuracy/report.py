@@ -2,13 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from fitcheck.accuracy.case import Case
 from fitcheck.accuracy.classes import device_class, format_class
 from fitcheck.accuracy.judge import judge
 from fitcheck.accuracy.own import own_scores
+from fitcheck.accuracy.prompts import PromptCase, prompt_scores
 from fitcheck.accuracy.score import error, score
-from fitcheck.schema.accuracy import AccuracyReport, Judged, LeftOut, OwnRun, PublishedRun, Score
+from fitcheck.schema.accuracy import (
+    AccuracyReport,
+    Judged,
+    LeftOut,
+    OwnRun,
+    PublishedPrompt,
+    PublishedRun,
+    Score,
+)
 from fitcheck.schema.engine import Engine
 
 _MISSES = 12
@@ -16,9 +26,16 @@ _EXAMPLES = 3
 
 
 def report(
-    runs: Sequence[PublishedRun], cases: Sequence[Case], engines: Sequence[Engine], own: Mapping[OwnRun, Case]
+    runs: Sequence[PublishedRun],
+    cases: Sequence[Case],
+    engines: Sequence[Engine],
+    own: Mapping[OwnRun, Case],
+    prompts: Mapping[PublishedPrompt, PromptCase | None] = MappingProxyType({}),
 ) -> AccuracyReport:
-    """Scores of all usable runs of the engines, and of ours. Raises ValueError where none was published."""
+    """Scores of all usable runs of the engines, of ours, and of prompts; unusable ones have no case.
+
+    Raises ValueError where no run was published.
+    """
     judged = judge(cases, engines)
     if not judged:
         raise ValueError("no usable run of these engines")
@@ -28,6 +45,8 @@ def report(
         scores=(*_scores(judged, {case.run: case for case in cases}), *own_scores(own, engines)),
         misses=_worst(judged),
         left_out=tuple(_left_out(runs)),
+        prompts=tuple(prompt_scores([case for case in prompts.values() if case], engines)),
+        prompts_left_out=tuple(_left_out(prompts)),
     )
 
 
@@ -57,8 +76,8 @@ def _worst(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     return tuple(worst.values())[:_MISSES]
 
 
-def _left_out(runs: Iterable[PublishedRun]) -> Iterator[LeftOut]:
-    groups: dict[str, list[PublishedRun]] = defaultdict(list)
+def _left_out(runs: Iterable[PublishedRun | PublishedPrompt]) -> Iterator[LeftOut]:
+    groups: dict[str, list[PublishedRun | PublishedPrompt]] = defaultdict(list)
     for run in runs:
         if run.excluded:
             groups[run.excluded].append(run)

@@ -30,6 +30,7 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
     from fitcheck.sources.measurements import load_case, load_runs  # noqa: PLC0415
     from fitcheck.sources.own_runs import load_own_runs, own_case  # noqa: PLC0415
+    from fitcheck.sources.prompts import load_prompts, prompt_case  # noqa: PLC0415
 
     if markdown + as_json + fitting > 1:
         raise BadInput("--markdown, --json and --fit are three outputs", "ask for one of them")
@@ -45,7 +46,8 @@ def command(engine: str | None, markdown: bool, fitting: bool, as_json: bool) ->
     own = {run: own_case(run) for run in load_own_runs() if run.run.engine in names}
     if fitting:
         return _print_fit(cases, engines, own)
-    answer = report(runs, cases, engines, own)
+    prompts = {one: None if one.excluded else prompt_case(one) for one in load_prompts()}
+    answer = report(runs, cases, engines, own, prompts)
     if as_json:
         from fitcheck.render.json import accuracy_json  # noqa: PLC0415
 

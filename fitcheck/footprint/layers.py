@@ -14,7 +14,8 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import assign, in_file
 from fitcheck.footprint.kv_cache import cells, stored_caches
 from fitcheck.footprint.mechanisms import Mechanism
-from fitcheck.footprint.memory import STACKED, Choices, ReadGroup, Reads
+from fitcheck.footprint.memory import Choices
+from fitcheck.footprint.reads import STACKED, ReadGroup, Reads
 from fitcheck.footprint.tensors import kinds_of, layout, mechanisms_by_kind
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup

@@ -39,6 +39,12 @@ class Spread(NamedTuple):
         return tuple(map(range, (self.in_ram, *self.ends), self.ends))
 
     @property
+    def within(self) -> tuple[int, ...]:
+        """Layers of each card, the output left out."""
+        output = self.ends[-1] - 1 if self.ends else 0
+        return tuple(min(span.stop, output) - min(span.start, output) for span in self.cards)
+
+    @property
     def pipelined(self) -> bool:
         """Cards that hold all layers work on several micro-batches at once."""
         return len(self.ends) > 1 and not self.experts_in_ram

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.formats import tensor_bytes
 from fitcheck.footprint.kv_cache import cells, find_kv_type, part_of
-from fitcheck.footprint.memory import Choices, ReadGroup, Reads
+from fitcheck.footprint.memory import Choices
+from fitcheck.footprint.reads import ReadGroup, Reads
 from fitcheck.footprint.residence import Workspace, host_items, working_items
 from fitcheck.footprint.tensors import TensorGroup, layout
 from fitcheck.schema.model import (

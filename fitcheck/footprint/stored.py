@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.memory import PER_PROMPT, ReadGroup, tally
 from fitcheck.footprint.mix import Format
 from fitcheck.footprint.mixes import FORMATS, find_format, formats_on
 from fitcheck.footprint.mlx import mlx_notes
+from fitcheck.footprint.reads import PER_PROMPT, ReadGroup, tally
 from fitcheck.footprint.tensors import layout
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights, WeightGroup

@@ -5,10 +5,11 @@ from itertools import groupby
 from typing import TextIO
 
 from rich.console import Console
+from rich.table import Table
 
 from fitcheck.render.markdown import table_lines
 from fitcheck.render.plain import plain_table
-from fitcheck.schema.accuracy import AccuracyReport, Judged, Score
+from fitcheck.schema.accuracy import AccuracyReport, Judged, LeftOut, PromptScore, Score
 from fitcheck.schema.engine import Engine, Residual
 from fitcheck.units import rate
 
@@ -45,6 +46,14 @@ one figure, what a further token costs beside its products, was set from those o
 interval is as wide as the runs of the other models make it.
 """,
 }
+_PROMPT_HEADINGS = ("prompts", "runs", "machines", "median error", "90th percentile", "no figure")
+_PROMPTS = """\
+Speeds of prompts from an empty cache, as published (`profiles/measurements/prompts`), beside the profile's;
+no interval is said for them. A card's rates were set from its own prompts of 512 and 8192 tokens, so that
+its others judge them. GPUs without rates of their own go by their lanes as others of their kind do, Arm
+cores by an M4 Max's and an M2 Max's. Cards that hold layers in turn have the rates of one card. What builds
+before 2025 did is left out where the products were rewritten since.
+"""
 _MISS_HEADINGS = ("machine", "engine", "model", "format", "threads", "depth", "measured", "expected")
 _ABOUT = """\
 An error is |expected ÷ measured − 1| of decode speed. Every prediction was made with constants fitted
@@ -66,6 +75,9 @@ def print_accuracy(report: AccuracyReport, file: TextIO) -> None:
             table.add_row(*_cells(score))
         console.print()
         console.print(table)
+    if report.prompts:
+        console.print()
+        console.print(_prompt_table(report.prompts))
     console.print()
     table = plain_table()
     for heading in ("left out", "rows", "for example"):
@@ -73,6 +85,15 @@ def print_accuracy(report: AccuracyReport, file: TextIO) -> None:
     for reason in report.left_out:
         table.add_row(reason.reason, str(reason.runs), reason.examples[0])
     console.print(table)
+
+
+def _prompt_table(scores: Sequence[PromptScore]) -> Table:
+    table = plain_table()
+    for number, heading in enumerate(_PROMPT_HEADINGS):
+        table.add_column(heading, justify="right" if number else "left")
+    for score in scores:
+        table.add_row(*_prompt_cells(score))
+    return table
 
 
 def print_fit(
@@ -98,10 +119,24 @@ def _page(report: AccuracyReport) -> Iterator[str]:
         if introduction := _INTRODUCTIONS.get(scores[0].kind):
             yield introduction
         yield from table_lines(_HEADINGS, [_cells(score) for score in scores])
+    yield from _prompts(report)
     yield from ("", "## The worst", "", "One run of each machine and engine, tokens/s.", "")
     yield from table_lines(_MISS_HEADINGS, [_miss(judged) for judged in report.misses])
     yield from ("", "## Left out", "")
-    rows = [(row.reason, str(row.runs), "; ".join(row.examples)) for row in report.left_out]
+    yield from _reasons(report.left_out)
+
+
+def _prompts(report: AccuracyReport) -> Iterator[str]:
+    if not report.prompts:
+        return
+    yield from ("", "## Prompts", "", _PROMPTS)
+    yield from table_lines(_PROMPT_HEADINGS, [_prompt_cells(score) for score in report.prompts])
+    yield from ("", "Of the prompts are left out:", "")
+    yield from _reasons(report.prompts_left_out)
+
+
+def _reasons(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    rows = [(row.reason, str(row.runs), "; ".join(row.examples)) for row in left_out]
     yield from table_lines(("why", "rows", "for example"), rows)
 
 
@@ -132,6 +167,11 @@ def _cells(score: Score) -> tuple[str, ...]:
         _percent(score.median_bandwidth_over_size, 0),
         _percent(score.median_llmfit, 0),
     )
+
+
+def _prompt_cells(score: PromptScore) -> tuple[str, ...]:
+    errors = (_percent(score.median), _percent(score.p90)) if score.runs else ("", "")
+    return (score.name, str(score.runs), str(score.machines), *errors, str(score.unknown or ""))
 
 
 def _miss(judged: Judged) -> Sequence[str]:

@@ -42,6 +42,43 @@ class PublishedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedPrompt:
+    """One row of ``profiles/measurements/prompts``: how fast a prompt was taken in, from an empty cache."""
+
+    collection: str  # the file it stands in
+    machine: str
+    device: Device
+    cards: int
+    model: str
+    format: str
+    engine: str
+    threads: int | None
+    tokens: int
+    flash_attention: FlashAttention
+    tokens_per_s: float
+    fitted: bool  # a figure of the engine's profile was set from it
+    excluded: str | None
+    hardware: str  # as published, like what follows
+    published_model: str
+    published_format: str
+    published_engine: str
+    notes: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptScore:
+    """Errors of a class of prompts. An error is |expected / measured - 1|."""
+
+    name: str
+    runs: int
+    machines: int
+    median: float
+    p90: float
+    unknown: int  # more of them, for which no speed is said
+
+
+@dataclass(frozen=True, slots=True)
 class OwnRun:
     """One row of ``profiles/measurements/own``: a run of ours, with the memory's reads of the same minute."""
 
@@ -98,3 +135,5 @@ class AccuracyReport:
     scores: tuple[Score, ...]
     misses: tuple[Judged, ...]  # the worst, one a machine and engine
     left_out: tuple[LeftOut, ...]
+    prompts: tuple[PromptScore, ...] = ()
+    prompts_left_out: tuple[LeftOut, ...] = ()

@@ -31,7 +31,8 @@ class TypeRate:
     Code for many tokens starts with ``since`` of them, takes them in tiles of
     ``block`` that it fills up where there are fewer, and does half of its rate
     where ``half_at`` are there. A type may have several. Those with ``experts``
-    multiply the tokens that an expert got, too.
+    multiply the tokens that an expert got, too. A weight of a row that must be
+    read in short pieces takes ``odd_s`` more.
 
     ``overlap`` tells how far it multiplies while it reads: where reading takes a
     and multiplying b seconds, both take (a^n + b^n)^(1/n). 1 is one after the
@@ -48,6 +49,7 @@ class TypeRate:
     half_at: float = 0.0
     overlap: float = OVERLAP
     experts: bool = False
+    odd_s: float = 0.0
 
     def seconds_of_many(self, tokens: float) -> float:
         """Of one core for one weight times so many tokens."""
@@ -237,12 +239,25 @@ class PrefillGpu:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillLanes:
+    """The same for GPUs of a kind that nobody named: weights x tokens for an operation of all lanes."""
+
+    words: tuple[str, ...]
+    quantized: float
+    half: float
+    products: float  # of attention
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """What the engine was measured to do with a whole prompt, apart from decoding token by token."""
 
     rates: tuple[TypeRate, ...] = ()  # weights x tokens that one core multiplies a second
     attention: tuple[PrefillAttention, ...] = ()
     gpus: tuple[PrefillGpu, ...] = ()
+    lanes: tuple[PrefillLanes, ...] = ()
+    queued_layers: float | None = None  # that a card takes before their turn; None: never timed on several
 
 
 @dataclass(frozen=True, slots=True)

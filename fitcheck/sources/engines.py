@@ -13,6 +13,7 @@ from fitcheck.schema.engine import (
     Prefill,
     PrefillAttention,
     PrefillGpu,
+    PrefillLanes,
     Residual,
     Sockets,
     Stall,
@@ -102,6 +103,8 @@ def _prefill(table: Table) -> Prefill:
             )
             for row in table.get("gpus", ())
         ),
+        lanes=tuple(PrefillLanes(**row | {"words": tuple(row["words"])}) for row in table.get("lanes", ())),
+        queued_layers=table.get("queued_layers"),
     )
 
 
@@ -128,7 +131,7 @@ def _memory(table: Table) -> EngineMemory:
 
 def _rates(tables: list[Table]) -> tuple[TypeRate, ...]:
     """Rates stand in tables that share an ISA and a source."""
-    shared = ("isa", "parallel_share", "turn_s", "overlap", "since", "block", "half_at", "experts")
+    shared = ("isa", "parallel_share", "turn_s", "overlap", "since", "block", "half_at", "experts", "odd_s")
     return tuple(
         TypeRate(type=name, weights_per_s=rate, **{key: table[key] for key in shared if key in table})
         for table in tables

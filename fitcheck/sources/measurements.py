@@ -9,8 +9,8 @@ from typing import cast
 from fitcheck.accuracy.case import Case
 from fitcheck.errors import BadInput
 from fitcheck.footprint.formats import find_type, tensor_bytes
-from fitcheck.footprint.memory import ReadGroup, read_groups
 from fitcheck.footprint.mixes import find_format
+from fitcheck.footprint.reads import ReadGroup, read_groups
 from fitcheck.schema.accuracy import PublishedRun
 from fitcheck.schema.engine import Device
 from fitcheck.schema.machine import Machine

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from fitcheck.accuracy.case import Case
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.accuracy import OwnRun, PublishedRun
 from fitcheck.schema.machine import KernelRate, Machine, Pages, ReadBandwidth
 from fitcheck.schema.request import FlashAttention

@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 from math import exp, fsum, log, sqrt
 
 from fitcheck.schema.calibration import Factors, Learned
-from fitcheck.schema.engine import AttentionRate, Engine, Prefill, PrefillGpu, Residual, TypeRate
+from fitcheck.schema.engine import (
+    AttentionRate,
+    Engine,
+    Prefill,
+    PrefillGpu,
+    PrefillLanes,
+    Residual,
+    TypeRate,
+)
 
 # Log spread of a run repeated on a machine that other programs use too, and of
 # the factors from machine to machine: published llama.cpp runs on CPUs lie within 0.81 and
@@ -121,6 +129,13 @@ def _prefill(prefill: Prefill, factor: float) -> Prefill:
             replace(row, products_per_s=row.products_per_s * factor) for row in prefill.attention
         ),
         gpus=tuple(_gpu(row, factor) for row in prefill.gpus),
+        lanes=tuple(_lanes(row, factor) for row in prefill.lanes),
+    )
+
+
+def _lanes(row: PrefillLanes, factor: float) -> PrefillLanes:
+    return replace(
+        row, quantized=row.quantized * factor, half=row.half * factor, products=row.products * factor
     )
 
 

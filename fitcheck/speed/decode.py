@@ -7,7 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from fitcheck.footprint.kv_cache import kv_read_bytes
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model

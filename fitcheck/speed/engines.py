@@ -13,6 +13,7 @@ from fitcheck.schema.engine import (
     GpuFamily,
     Link,
     PrefillGpu,
+    PrefillLanes,
     Residual,
     Sockets,
     TypeRate,
@@ -37,6 +38,8 @@ _ISA_OF_FEATURE = {
 _RELATIVE = {"avx512": 1.0, "avx2": 1.0, "neon_dotprod": 1.0, "neon": 0.25, "scalar": 0.02}
 
 HALF_TYPES = ("F16", "BF16")
+
+_OTHER_CARD = {"ti", "super", "laptop", "mobile", "max", "d"}  # what follows the name of a card that it isn't
 
 # A core of which only the features are known, beside the reference of its kind:
 # x86 from 0.6 (a small core of 256 bits) to 1.5 (a desktop), Arm with dot products
@@ -109,6 +112,11 @@ def core_speed(engine: Engine, machine: Machine) -> float | None:
         if (own.format, own.isa) in there
     )
     return ratios[len(ratios) // 2] if ratios else machine.core_speed
+
+
+def typical_speed(machine: Machine) -> float:
+    """The same of a core that nothing else is known of."""
+    return _TYPICAL_SPEED[isa_of(machine) or "avx2"]
 
 
 def _for_isa(rates: list[TypeRate], isa: str | None, speed: float | None) -> CoreRate:
@@ -196,9 +204,27 @@ def codes_for_many(engine: Engine, machine: Machine) -> dict[str, list[TypeRate]
 
 
 def prefill_gpu(engine: Engine, gpu: Gpu) -> PrefillGpu | None:
-    """What a GPU of that name was published to do with prompts."""
-    rows = engine.prefill.gpus if engine.prefill else ()
-    return next((row for row in rows if _named(gpu.name, row.words)), None)
+    """What a GPU of that name was published to do with prompts, or its lanes do as those of its kind."""
+    known = engine.prefill
+    if known is None:
+        return None
+    named = next((row for row in known.gpus if _is_card(gpu.name, row.words)), None)
+    return named or _by_lanes(known.lanes, gpu)
+
+
+def _by_lanes(kinds: Iterable[PrefillLanes], gpu: Gpu) -> PrefillGpu | None:
+    ops = gpu.lane_ops_per_s
+    kind = next((kind for kind in kinds if _named(gpu.name, kind.words)), None)
+    if ops is None or kind is None:
+        return None
+    return PrefillGpu(kind.words, ops * kind.quantized, ops * kind.half, ops * kind.products, kind.source)
+
+
+def _is_card(gpu_name: str, words: Iterable[str]) -> bool:
+    """Whether it has one of the words, and none behind it that makes it another card, as Ti does."""
+    name = f" {gpu_name.lower().replace('-', ' ')} "
+    found = (name.partition(f" {word} ") for word in words)
+    return any(hit and not set(rest.split()[:1]) & _OTHER_CARD for _, hit, rest in found)
 
 
 def residual(engine: Engine, basis: Basis) -> Residual:

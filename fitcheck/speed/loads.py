@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Model
 from fitcheck.speed.device import Device
@@ -48,7 +48,7 @@ def _of_cores(group: ReadGroup, model: Model, device: Device) -> Iterator[Load]:
 def _matrices(group: ReadGroup, model: Model, times: float) -> Matrices:
     """So many times what a token reads of the group; most rows are as long as the hidden state."""
     weights = group.weights * times
-    return Matrices(group.bytes * times, weights, weights / model.hidden_size)
+    return Matrices(group.bytes * times, weights, weights / model.hidden_size, group.odd_weights * times)
 
 
 def _of_card(group: ReadGroup, model: Model, device: Device, card: Gpu) -> Load:

@@ -79,7 +79,7 @@ def pass_notes(request: Request) -> Iterator[str]:
     if one.sequences > 1:
         yield (
             f"{one.sequences} sequences decode together: tokens/s are of all of them, "
-            "each at the depth asked for; on CPUs such speeds were 8 % off at the median of our own runs"
+            "each at the depth asked for; on CPUs such speeds were 7 % off at the median of our own runs"
         )
     if one.drafted:
         cost = f"a draft of {gib(one.draft_bytes)}" if one.draft_bytes else "a draft that costs nothing"

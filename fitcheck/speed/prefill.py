@@ -12,13 +12,13 @@ from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.schema.engine import Prefill
 from fitcheck.schema.machine import Gpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, prefill_gpu
+from fitcheck.speed.engines import HALF_TYPES, prefill_gpu, typical_speed
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -39,13 +39,14 @@ class _Rates(NamedTuple):
     )
 
 
-class Prefiller:
-    """A runner with weights in one format, ready to take in prompts of any length."""
+class Prompts:
+    """What takes in prompts of any length."""
 
-    def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
-        self.runner, self.groups = runner, groups
-        self._rates = self._of_any_length()
-        self._whole_batch_s = self._batch_s(self._rates, runner.request.ubatch) if self._rates else 0.0
+    runner: Runner
+
+    def seconds(self, tokens: int, depth: int = 0) -> float | None:
+        """The time until a prompt's last token is answered; None where nobody measured such a thing."""
+        raise NotImplementedError
 
     def tokens_per_s(self) -> float | None:
         """The rate of the usual prompt behind the request's depth; None where nobody measured it."""
@@ -53,8 +54,16 @@ class Prefiller:
         seconds = self.seconds(usual, self.runner.request.depth)
         return usual / seconds if seconds else None
 
+
+class Prefiller(Prompts):
+    """A runner with weights in one format."""
+
+    def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
+        self.runner, self.groups = runner, groups
+        self._rates = self._of_any_length()
+        self._whole_batch_s = self._batch_s(self._rates, runner.request.ubatch) if self._rates else 0.0
+
     def seconds(self, tokens: int, depth: int = 0) -> float | None:
-        """The time until a prompt's last token is answered; None where nobody measured such a thing."""
         rates, runner = self._rates, self.runner
         if rates is None:
             return None
@@ -96,7 +105,7 @@ class Prefiller:
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None
-        power = cores * (device.core_speed or 1.0)
+        power = cores * (device.core_speed or typical_speed(device.machine))
         of_groups = [rates.get(group.type) for group in self.groups]
         return _Rates(
             tuple(rate.weights_per_s * power if rate else None for rate in of_groups),

@@ -10,6 +10,9 @@ Or all at once, by code of its own that starts where there are enough tokens. It
 unpacks a weight once and fills whole tiles:
 
     t(n) = soft_max(bytes / bandwidth, weights x (tokens in whole tiles + half_at) / rate)
+
+It may read rows in long pieces, or in short ones where no long ones make them
+up: memory then starts anew for each.
 """
 
 from typing import NamedTuple
@@ -24,6 +27,7 @@ class Matrices(NamedTuple):
     bytes: float
     weights: float
     rows: float
+    odd: float = 0.0  # of the weights, those in rows that long pieces don't make up
 
 
 class Code(NamedTuple):
@@ -34,8 +38,10 @@ class Code(NamedTuple):
 
     def load(self, met: Matrices, tokens: float, by: "Products") -> Load:
         """Never quicker than one token alone would be."""
-        per_s = self.power / self.of_core.seconds_of_many(tokens)
-        return Load(met.bytes, met.weights, min(per_s, by.alone or per_s), by.overlap)
+        code = self.of_core
+        per_s = self.power / code.seconds_of_many(tokens)
+        anew_s = met.odd * code.odd_s / self.power
+        return Load(met.bytes, met.weights, min(per_s, by.alone or per_s), by.overlap, cached_s=anew_s)
 
 
 class Products(NamedTuple):

@@ -23,7 +23,7 @@ class Load(NamedTuple):
     weights_per_s: float | None  # None: memory alone is assumed to bind
     overlap: float = OVERLAP  # of both, as schema.engine.TypeRate has it
     waiting_s: float = 0.0  # on top of reading, for memory that starts anew
-    cached_s: float = 0.0  # of weights multiplied once more, from the cache: memory rests meanwhile
+    cached_s: float = 0.0  # of what comes after: weights multiplied once more, from the cache, or waited for
 
     def seconds(self, bytes_per_s: float) -> float:
         """Reading and multiplying overlap; what comes after them doesn't."""

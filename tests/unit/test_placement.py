@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fitcheck.budget import Pool, budget_of
 from fitcheck.errors import BadInput
 from fitcheck.footprint.layers import by_layer, reads
-from fitcheck.footprint.memory import choices_of, read_groups
+from fitcheck.footprint.memory import choices_of
+from fitcheck.footprint.reads import read_groups
 from fitcheck.footprint.residence import Residence
 from fitcheck.footprint.shards import shard_of
 from fitcheck.placement import Engines, Seating, shares_of, spread_over

@@ -8,8 +8,8 @@ from fitcheck.bench.shape import DecodeShape, Packed, decode_shape, weights_by_w
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import assign
 from fitcheck.footprint.formats import tensor_bytes
-from fitcheck.footprint.memory import read_groups
 from fitcheck.footprint.mixes import TYPES
+from fitcheck.footprint.reads import read_groups
 from fitcheck.sources.resolve import resolve_model
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import UnknownName
 from fitcheck.footprint.assignment import assign, weights_bytes
-from fitcheck.footprint.memory import read_groups
 from fitcheck.footprint.mixes import FORMATS, TYPES, find_format
+from fitcheck.footprint.reads import read_groups
 from fitcheck.footprint.tensors import tensors
 from fitcheck.schema.model import Attention, Experts, FeedForward, Layer, Model
 

@@ -11,8 +11,9 @@ from pytest import approx
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
 from fitcheck.footprint.layers import by_layer, by_layer_of_file, cache_by_layer
-from fitcheck.footprint.memory import Choices, tally
+from fitcheck.footprint.memory import Choices
 from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.reads import tally
 from fitcheck.schema.engine import AttentionRate
 from fitcheck.schema.model import Model
 from fitcheck.sources.catalog import load_model

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
 from fitcheck.footprint.assignment import weights_bytes
-from fitcheck.footprint.memory import choices_of, contexts, footprint, max_context, read_groups
+from fitcheck.footprint.memory import choices_of, contexts, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
+from fitcheck.footprint.reads import read_groups
 from fitcheck.footprint.repack import Repacked, repacked, repacked_bytes
 from fitcheck.footprint.residence import ram_weight_items
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from fitcheck.footprint.assignment import weights_bytes
 from fitcheck.footprint.kv_cache import kv_bytes, kv_read_bytes
-from fitcheck.footprint.memory import choices_of, read_groups
+from fitcheck.footprint.memory import choices_of
+from fitcheck.footprint.reads import read_groups
 from fitcheck.footprint.shards import Sharded, indivisible, most_cards, shard_of, shard_of_file
 from fitcheck.schema.request import Request
 from fitcheck.schema.weights import FileWeights, WeightGroup

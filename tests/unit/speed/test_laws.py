@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.plan import TokenRate

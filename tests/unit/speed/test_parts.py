@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fitcheck.footprint.formats import WEIGHT_TYPES
-from fitcheck.footprint.memory import ReadGroup
+from fitcheck.footprint.reads import ReadGroup
 from fitcheck.schema.engine import AttentionRate, Engine
 from fitcheck.schema.machine import Gpu, KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.model import Model

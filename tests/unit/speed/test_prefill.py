@@ -102,6 +102,8 @@ def test_what_was_never_measured_is_unknown() -> None:
     assert prefiller("llama-3.2-1b", "IQ2_XS").seconds(512) is None
     assert prefiller("nemotron-h-8b", "Q4_K_M").seconds(512) is None  # a recurrent scan
     assert prefiller("llama-3-8b", "F16", find_machine("rtx-3070")).seconds(512) is None
+    assert prefiller("llama-3-8b", "Q4_K_M", find_machine("rtx-3070-ti")).seconds(512) is None  # another card
+    assert prefiller("llama-3-8b", "Q4_K_M", find_machine("apple-m5-max")).seconds(512) is None
     known = prefiller("llama-3.2-1b", "Q4_K_M")
     elsewhere = replace(known.runner, engine=ENGINES["vllm", "gpu"])
     assert Prefiller(elsewhere, known.groups).tokens_per_s() is None
@@ -113,3 +115,28 @@ def test_flash_attention_changes_the_attention_alone() -> None:
     auto = prefiller("llama-3.2-1b", "Q8_0").seconds(512, 4096)
     assert on == auto
     assert on != off
+
+
+@pytest.mark.parametrize(
+    ("machine", "threads", "model", "form", "published"),
+    [
+        # geerlingguy/ai-benchmarks issue 51, a Cix CP8180: no figure was set from it
+        ("orion-o6", 12, "llama-3.2-3b", "Q4_K_M", 81.27),
+        # ggml-org/llama.cpp pull request 19360, built for dot products alone
+        ("apple-m4-max", 8, "qwen3-8b", "Q6_K", 94.76),
+    ],
+)
+def test_published_prompts_on_arm(
+    machine: str, threads: int, model: str, form: str, published: float
+) -> None:
+    cores = replace(find_machine(machine), gpus=())
+    found = prefiller(model, form, cores, threads=threads).tokens_per_s()
+    assert found == pytest.approx(published, rel=0.10)
+
+
+def test_a_gpu_that_nobody_timed_goes_by_its_lanes() -> None:
+    """An M3 Pro has 18 of an M3 Max's 40 cores, at the same clock."""
+    pro, most = (
+        prefiller("llama-3-8b", "Q4_K_M", find_machine(f"apple-m3-{name}")) for name in ("pro", "max")
+    )
+    assert (most.tokens_per_s() or 0) * 18 / 40 == pytest.approx(pro.tokens_per_s(), rel=0.02)

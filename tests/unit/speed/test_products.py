@@ -1,8 +1,10 @@
 """Several tokens times the same weights on a CPU: figures by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.engine import TypeRate
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.request import Request
@@ -39,6 +41,20 @@ def test_code_for_many_fills_whole_tiles() -> None:
     assert [by.load(MET, tokens, 1e9).seconds(1e9) for tokens in (8, 16, 17)] == pytest.approx(
         [1.0, 1.0, 1.8]
     )
+
+
+def test_rows_that_long_pieces_don_t_make_up_wait_for_each_short_one() -> None:
+    """Half of ten weights, 0.4 s of a core each, on two: one second more, however many tokens."""
+    by = ONE_BY_ONE._replace(codes=(TILES._replace(of_core=replace(TILES.of_core, odd_s=0.4)),))
+    seconds = [by.load(MET._replace(odd=5.0), tokens, 1e9).seconds(1e9) for tokens in (8, 16, 17)]
+    assert seconds == pytest.approx([2.0, 2.0, 2.8])
+
+
+def test_feed_forward_blocks_of_8960_have_such_rows() -> None:
+    """Qwen2.5-1.5B: the way back to 1536 = 2 x 768 from 8960 = 35 x 256; Llama's 8192 = 16 x 512 has none."""
+    qwen, llama = (read_groups(load_model(name), "Q6_K") for name in ("qwen2.5-1.5b", "llama-3.2-1b"))
+    assert sum(group.odd_weights for group in qwen if group.type == "Q6_K") == 28 * 8960 * 1536
+    assert not any(group.odd_weights for group in llama if group.type == "Q6_K")
 
 
 def test_no_pass_costs_more_than_a_larger_one() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.plan import TokenRate
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.planner import plan
 from fitcheck.schema.machine import Machine, NumaNode, ReadBandwidth, System
 from fitcheck.schema.request import Request

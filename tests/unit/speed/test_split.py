@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fitcheck.footprint.layers import by_layer, reads
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
