@@ -224,37 +224,47 @@ VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, con
     return fc_add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
 }
 
-FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES)
-FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES)
-FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES)
+FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, FC_BLOCK_ROWS)
+FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, FC_BLOCK_ROWS)
+FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES, 1)
+
+/* ---- q8_0 -------------------------------------------------------------------- */
+
+/* 32 weights each of a block and, where there are two, of the next. */
+VNNI_INLINE __m512i q8_0_weights(const uint8_t *at, const int two) {
+    __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(at + 2)));
+    if (!two) return _mm512_inserti64x4(low, _mm256_setzero_si256(), 1);
+    return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i *)(at + FC_Q8_BYTES + 2)), 1);
+}
+
+/* Their scales times the activations', eight lanes each. */
+VNNI_INLINE __m512 q8_0_scales(const uint8_t *at, const int two, __m128 of_x) {
+    const __m512i halves = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(1), 1);
+    uint32_t both = fc_load_u16(at) | (two ? (uint32_t)fc_load_u16(at + FC_Q8_BYTES) << 16 : 0);
+    __m128 scales = _mm_mul_ps(_mm_cvtph_ps(_mm_cvtsi32_si128((int)both)), of_x);
+    return _mm512_permutexvar_ps(halves, _mm512_castps128_ps512(scales));
+}
 
 /* Dot products take one side unsigned: weights plus 128, so 128 times the
  * activations come off again. */
-VNNI_INLINE __m512i q8_0_products(__m512i weights, __m512i x) {
-    __m512i top = _mm512_set1_epi8((char)0x80);
+VNNI_INLINE __m512 add_q8_0(__m512 total, const uint8_t *at, const int two, const int8_t *q, const float *scale) {
+    __m512i top = _mm512_set1_epi8((char)0x80), x = _mm512_load_si512(q);
     __m512i offset = _mm512_dpbusd_epi32(_mm512_setzero_si512(), top, x);
-    return _mm512_sub_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(weights, top), x), offset);
+    __m512i raised = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q8_0_weights(at, two), top), x);
+    __m512 scales = q8_0_scales(at, two, _mm_set_ps(0, 0, two ? scale[1] : 0, scale[0]));
+    fc_ask_for_block(at, 2 * FC_Q8_BYTES);
+    return _mm512_fmadd_ps(scales, _mm512_cvtepi32_ps(_mm512_sub_epi32(raised, offset)), total);
 }
-
-VNNI_INLINE __m256i q8_0_weights(const uint8_t *block) { return _mm256_loadu_si256((const __m256i *)(block + 2)); }
 
 VNNI void fc_gemv_q8_0_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     int64_t blocks = w->cols / FC_Q8_BLOCK;
     for (int64_t row = begin; row < end; row++) {
         const uint8_t *at = w->data + row * w->row_bytes;
         __m512 total = _mm512_setzero_ps();
-        for (int64_t i = 0; i < blocks; i += 2, at += 2 * FC_Q8_BYTES) {
-            int two = i + 1 < blocks;
-            fc_ask_for_block(at, 2 * FC_Q8_BYTES);
-            __m256i upper = two ? q8_0_weights(at + FC_Q8_BYTES) : _mm256_setzero_si256();
-            __m512i weights = _mm512_inserti64x4(_mm512_castsi256_si512(q8_0_weights(at)), upper, 1);
-            __m256 low_scale = _mm256_set1_ps(fc_half(at) * x->scale[i]);
-            __m256 high_scale = two ? _mm256_set1_ps(fc_half(at + FC_Q8_BYTES) * x->scale[i + 1]) : _mm256_setzero_ps();
-            __m512d scale = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(low_scale)),
-                                               _mm256_castps_pd(high_scale), 1);
-            __m512i sum = q8_0_products(weights, _mm512_load_si512(x->q + i * FC_Q8_BLOCK));
-            total = _mm512_fmadd_ps(_mm512_castpd_ps(scale), _mm512_cvtepi32_ps(sum), total);
-        }
+        int64_t i = 0;
+        for (; i + 2 <= blocks; i += 2, at += 2 * FC_Q8_BYTES)
+            total = add_q8_0(total, at, 1, x->q + i * FC_Q8_BLOCK, x->scale + i);
+        if (i < blocks) total = add_q8_0(total, at, 0, x->q + i * FC_Q8_BLOCK, x->scale + i);
         y[row - begin] = fc_sum_halves(total);
     }
 }
