@@ -9,7 +9,7 @@ from fitcheck.bench.decode import DecodeRun, Progress, run_decode
 from fitcheck.bench.energy import Meter, NoMeter, find_meter
 from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import cached_rate
-from fitcheck.bench.native import kernel_isa
+from fitcheck.bench.native import arrangement, kernel_isa
 from fitcheck.bench.native.decoder import layer_bytes, outside_bytes
 from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
 from fitcheck.bench.statistics import doubt, ratios
@@ -98,7 +98,7 @@ class _Outcome:
             context=self.request.context or 0,
             depth=self.request.depth,
             threads=self.request.threads or 1,
-            isa=kernel_isa(self.whole.layers[0].query.type),
+            isa=kernel_isa(arrangement(self.whole.layers[0].query.type)),
             layers_run=len(self.shape.layers),
             layers_total=len(self.whole.layers),
             predicted_tokens_per_s=median(predicted),
@@ -199,9 +199,15 @@ def _rates(shape: DecodeShape, tell: Progress) -> tuple[KernelRate, ...]:
     widths = weights_by_width(shape)
     for done, ((name, cols), weights) in enumerate(widths.items()):
         tell(RATES_SHARE * done / len(widths))
-        work.setdefault(name, []).append((weights, weights / cached_rate(name, cols)))
+        rate = cached_rate(arrangement(name), cols)
+        work.setdefault(name, []).append((weights, weights / rate))
     return tuple(
-        KernelRate(name, kernel_isa(name), sum(w for w, _ in parts) / sum(s for _, s in parts), "measured")
+        KernelRate(
+            name,
+            kernel_isa(arrangement(name)),
+            sum(weights for weights, _ in parts) / sum(seconds for _, seconds in parts),
+            "measured",
+        )
         for name, parts in work.items()
     )
 

@@ -15,10 +15,15 @@ static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step 
 /* Room for every format's padding: tq1_0 fills up to sixteen super-blocks, trit5 to a group. */
 static int64_t widest(int64_t cols) { return round_up(cols, FC_TQ1_SIXTEEN) + FC_TRIT5_GROUP; }
 
-static void *aligned(size_t bytes) {
+/* Not touched: what no format at hand wants takes no memory. */
+static void *room(size_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, ALIGNMENT, (size_t)round_up((int64_t)bytes, ALIGNMENT))) return NULL;
-    memset(p, 0, bytes);
+    return posix_memalign(&p, ALIGNMENT, (size_t)round_up((int64_t)bytes, ALIGNMENT)) ? NULL : p;
+}
+
+static void *aligned(size_t bytes) {
+    void *p = room(bytes);
+    if (p) memset(p, 0, bytes);
     return p;
 }
 
@@ -30,7 +35,8 @@ fc_activation *fc_activation_new(int64_t max_cols) {
     a->f = aligned(n * sizeof(float));
     a->scale = aligned((n / FC_Q8_BLOCK + 2) * sizeof(float));
     a->lane_sum = aligned((n / 16 + FC_LANES) * sizeof(int32_t));
-    if (a->q && a->f && a->scale && a->lane_sum) return a;
+    a->sums = room(n / 5 * FC_SUMS_BYTES);
+    if (a->q && a->f && a->scale && a->lane_sum && a->sums) return a;
     fc_activation_free(a);
     return NULL;
 }
@@ -41,6 +47,7 @@ void fc_activation_free(fc_activation *a) {
     free(a->f);
     free(a->scale);
     free(a->lane_sum);
+    free(a->sums);
     free(a);
 }
 
@@ -111,7 +118,7 @@ typedef void arrangement(const int8_t *from, int64_t cols, int8_t *to);
 static arrangement *const arrange[FC_FORMATS] = {
     [FC_trit5] = arrange_trit5,    [FC_i2_s] = arrange_two_bit,   [FC_tq1_0] = arrange_tq1_0,
     [FC_tq2_0] = arrange_two_bit,  [FC_q4_k] = arrange_nibbles,   [FC_q6_k] = arrange_plainly,
-    [FC_q8_0] = arrange_plainly,   [FC_trit3] = arrange_plainly,
+    [FC_q8_0] = arrange_plainly,   [FC_trit3] = arrange_plainly,  [FC_trit5x64] = arrange_plainly,
     [FC_tl1] = arrange_plainly,    [FC_tl2] = arrange_plainly,
 };
 

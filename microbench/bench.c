@@ -22,10 +22,18 @@ void fc_fill(fc_pool *pool, fc_format format, uint8_t *data, int64_t rows, int64
     fc_pool_run(pool, fill_task, &job);
 }
 
+/* Once for all passes: they stand for the rows of a matrix too large for the cache. */
+static void make_sums(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_activation *const *x,
+                      int tokens, int thread, int threads) {
+    if (!kernels->sums[format]) return;
+    for (int t = 0; t < tokens; t++) fc_make_sums(kernels, format, x[t], thread, threads);
+    fc_pool_barrier(pool, thread);
+}
+
 typedef struct {
     fc_pool *pool;
-    fc_gemv *gemv;
-    int64_t step;
+    const fc_kernels *kernels;
+    fc_format format;
     const fc_matrix *w;
     const fc_activation *x;
     int rounds, passes;
@@ -35,11 +43,13 @@ typedef struct {
 
 static void gemv_task(void *argument, int thread, int threads) {
     const gemv_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, job->step, thread, threads);
+    fc_gemv *gemv = job->kernels->gemv[job->format];
+    fc_span mine = fc_split(job->w->rows, fc_row_step(job->format), thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
-        for (int pass = 0; pass < job->passes; pass++) job->gemv(job->w, job->x, mine.begin, mine.end, job->y + mine.begin);
+        make_sums(job->pool, job->kernels, job->format, &job->x, 1, thread, threads);
+        for (int pass = 0; pass < job->passes; pass++) gemv(job->w, job->x, mine.begin, mine.end, job->y + mine.begin);
         fc_pool_barrier(job->pool, thread);
         if (thread == 0) job->seconds[round] = fc_now() - start;
     }
@@ -47,15 +57,15 @@ static void gemv_task(void *argument, int thread, int threads) {
 
 void fc_time_gemv(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *x, int rounds, int passes, float *y, double *seconds) {
-    gemv_job job = {pool, kernels->gemv[format], fc_row_step(format), w, x, rounds, passes, y, seconds};
+    gemv_job job = {pool, kernels, format, w, x, rounds, passes, y, seconds};
     fc_pool_run(pool, gemv_task, &job);
 }
 
 typedef struct {
     fc_pool *pool;
-    fc_gemm *gemm; /* NULL: one by one */
-    fc_gemv *gemv;
-    int64_t step;
+    const fc_kernels *kernels;
+    fc_format format;
+    int together; /* else one by one */
     const fc_matrix *w;
     const fc_activation *const *x;
     int tokens, rounds, passes;
@@ -65,17 +75,20 @@ typedef struct {
 
 static void multiply(const gemm_job *job, fc_span rows) {
     float *y = job->y + rows.begin;
-    if (job->gemm) job->gemm(job->w, job->x, job->tokens, rows.begin, rows.end, y, job->w->rows);
+    const fc_kernels *k = job->kernels;
+    if (job->together) k->gemm[job->format](job->w, job->x, job->tokens, rows.begin, rows.end, y, job->w->rows);
     else
-        for (int t = 0; t < job->tokens; t++) job->gemv(job->w, job->x[t], rows.begin, rows.end, y + t * job->w->rows);
+        for (int t = 0; t < job->tokens; t++)
+            k->gemv[job->format](job->w, job->x[t], rows.begin, rows.end, y + t * job->w->rows);
 }
 
 static void gemm_task(void *argument, int thread, int threads) {
     const gemm_job *job = argument;
-    fc_span mine = fc_split(job->w->rows, job->step, thread, threads);
+    fc_span mine = fc_split(job->w->rows, fc_row_step(job->format), thread, threads);
     for (int round = 0; round < job->rounds; round++) {
         fc_pool_barrier(job->pool, thread);
         double start = fc_now();
+        make_sums(job->pool, job->kernels, job->format, job->x, job->tokens, thread, threads);
         for (int pass = 0; pass < job->passes; pass++) multiply(job, mine);
         fc_pool_barrier(job->pool, thread);
         if (thread == 0) job->seconds[round] = fc_now() - start;
@@ -84,8 +97,8 @@ static void gemm_task(void *argument, int thread, int threads) {
 
 void fc_time_gemm(fc_pool *pool, const fc_kernels *kernels, fc_format format, const fc_matrix *w,
                   const fc_activation *const *x, int tokens, int rounds, int passes, float *y, double *seconds) {
-    fc_gemm *gemm = fc_batch_wins(kernels, format, tokens) ? kernels->gemm[format] : NULL;
-    gemm_job job = {pool, gemm, kernels->gemv[format], fc_row_step(format), w, x, tokens, rounds, passes, y, seconds};
+    int together = fc_batch_wins(kernels, format, tokens);
+    gemm_job job = {pool, kernels, format, together, w, x, tokens, rounds, passes, y, seconds};
     fc_pool_run(pool, gemm_task, &job);
 }
 
@@ -95,6 +108,7 @@ int64_t fc_check_gemv(const fc_kernels *kernels, fc_format format, const fc_matr
     /* A few rows at a time, so that results need no allocation; the odd count
      * also exercises the kernels' left-over rows. */
     enum { AT_ONCE = 61 };
+    fc_make_sums(kernels, format, x, 0, 1);
     for (int64_t row = row_begin; row < row_end; row += AT_ONCE) {
         float got[AT_ONCE], want[AT_ONCE];
         int64_t end = row + AT_ONCE < row_end ? row + AT_ONCE : row_end;
@@ -109,6 +123,7 @@ int64_t fc_check_gemm(const fc_kernels *kernels, fc_format format, const fc_matr
                       const fc_activation *const *x, int tokens, int64_t row_begin, int64_t row_end) {
     int64_t differ = 0;
     enum { AT_ONCE = 13 };
+    for (int t = 0; t < tokens; t++) fc_make_sums(kernels, format, x[t], 0, 1);
     for (int64_t row = row_begin; row < row_end; row += AT_ONCE) {
         float got[FC_MOST_TOKENS * AT_ONCE], want[AT_ONCE];
         int64_t end = row + AT_ONCE < row_end ? row + AT_ONCE : row_end;

@@ -16,7 +16,7 @@ enum { ALIGNMENT = 64 };
 struct fc_decoder {
     fc_pool *pool;
     const fc_shape *shape;
-    fc_gemv *gemv[FC_FORMATS];
+    const fc_kernels *kernels[FC_FORMATS];
     fc_attend *attend;
     fc_read *read;
     int threads;
@@ -106,14 +106,28 @@ static void set_angles(fc_decoder *d, int dim) {
 
 static int present(const fc_packed *w) { return w->matrix.data != NULL; }
 
-/* Lay the vector out once for every format among its readers. */
-static void prepare(fc_decoder *d, const float *x, const fc_packed *const *readers, int count) {
+/* Whether reader i is there and the first of its format. */
+static int leads(const fc_packed *const *readers, int i) {
+    if (!present(readers[i])) return 0;
+    for (int j = 0; j < i; j++)
+        if (present(readers[j]) && readers[j]->format == readers[i]->format) return 0;
+    return 1;
+}
+
+/* Once thread 0 has x: it lays x out once for every format among the readers, and all threads
+ * make what kernels look up. Nobody returns before all that is done. */
+static void prepare(fc_decoder *d, const float *x, const fc_packed *const *readers, int count, int thread) {
+    int looked_up = 0;
+    for (int i = 0; thread == 0 && i < count; i++)
+        if (leads(readers, i)) fc_activation_set(d->act[readers[i]->format], readers[i]->format, x, readers[i]->matrix.cols);
+    fc_pool_barrier(d->pool, thread);
     for (int i = 0; i < count; i++) {
-        if (!present(readers[i])) continue;
-        int seen = 0;
-        for (int j = 0; j < i; j++) seen |= present(readers[j]) && readers[j]->format == readers[i]->format;
-        if (!seen) fc_activation_set(d->act[readers[i]->format], readers[i]->format, x, readers[i]->matrix.cols);
+        fc_format format = readers[i]->format;
+        if (!leads(readers, i) || !d->kernels[format]->sums[format]) continue;
+        fc_make_sums(d->kernels[format], format, d->act[format], thread, d->threads);
+        looked_up = 1;
     }
+    if (looked_up) fc_pool_barrier(d->pool, thread);
 }
 
 /* This thread's rows of `count` rows that start at `first`. */
@@ -122,7 +136,7 @@ static void multiply(const fc_decoder *d, const fc_packed *w, const fc_activatio
     if (!present(w)) return;
     fc_span mine = fc_split(count, fc_row_step(w->format), thread, d->threads);
     if (mine.begin < mine.end)
-        d->gemv[w->format](&w->matrix, x, first + mine.begin, first + mine.end, y + mine.begin);
+        d->kernels[w->format]->gemv[w->format](&w->matrix, x, first + mine.begin, first + mine.end, y + mine.begin);
 }
 
 static void multiply_all(const fc_decoder *d, const fc_packed *w, int thread, float *y) {
@@ -154,11 +168,8 @@ static void attend_head(fc_decoder *d, const fc_layer *layer, int head, float *s
 
 static void attention(fc_decoder *d, const fc_layer *layer, int thread) {
     const fc_packed *readers[] = {&layer->q, &layer->k, &layer->v}, *output[] = {&layer->o};
-    if (thread == 0) {
-        rms_norm(d->x, d->shape->hidden, d->normed);
-        prepare(d, d->normed, readers, 3);
-    }
-    fc_pool_barrier(d->pool, thread);
+    if (thread == 0) rms_norm(d->x, d->shape->hidden, d->normed);
+    prepare(d, d->normed, readers, 3, thread);
     multiply_all(d, &layer->q, thread, d->q);
     multiply_all(d, &layer->k, thread, d->k);
     multiply_all(d, &layer->v, thread, d->v);
@@ -167,8 +178,7 @@ static void attention(fc_decoder *d, const fc_layer *layer, int thread) {
     for (int64_t head = heads.begin; head < heads.end; head++)
         attend_head(d, layer, (int)head, d->scratch + (size_t)thread * d->scratch_floats);
     fc_pool_barrier(d->pool, thread);
-    if (thread == 0) prepare(d, d->mixed, output, 1);
-    fc_pool_barrier(d->pool, thread);
+    prepare(d, d->mixed, output, 1, thread);
     multiply_all(d, &layer->o, thread, d->y);
     fc_pool_barrier(d->pool, thread);
     if (thread == 0) add(d->x, d->y, d->shape->hidden);
@@ -216,20 +226,28 @@ static void contract(fc_decoder *d, const fc_ffn *ffn, int thread) {
     }
 }
 
+/* The experts' inner vectors, each laid out by one thread. */
+static void prepare_slots(fc_decoder *d, const fc_ffn *ffn, int thread) {
+    fc_format format = ffn->down.format;
+    for (int i = thread; i < ffn->active; i += d->threads)
+        fc_activation_set(d->slot[i], format, d->inner + (int64_t)i * d->inner_floats, ffn->size);
+    fc_pool_barrier(d->pool, thread);
+    if (!d->kernels[format]->sums[format]) return;
+    for (int i = 0; i < ffn->active; i++) fc_make_sums(d->kernels[format], format, d->slot[i], thread, d->threads);
+    fc_pool_barrier(d->pool, thread);
+}
+
 static void feed_forward(fc_decoder *d, const fc_ffn *ffn, int thread) {
     const fc_packed *readers[] = {&ffn->up, &ffn->gate};
     if (thread == 0) {
         rms_norm(d->x, d->shape->hidden, d->normed);
-        prepare(d, d->normed, readers, 2);
         choose(d, ffn);
     }
-    fc_pool_barrier(d->pool, thread);
+    prepare(d, d->normed, readers, 2, thread);
     route(d, ffn, thread);
     expand(d, ffn, thread);
     fc_pool_barrier(d->pool, thread);
-    for (int i = thread; i < ffn->active; i += d->threads)
-        fc_activation_set(d->slot[i], ffn->down.format, d->inner + (int64_t)i * d->inner_floats, ffn->size);
-    fc_pool_barrier(d->pool, thread);
+    prepare_slots(d, ffn, thread);
     contract(d, ffn, thread);
     fc_pool_barrier(d->pool, thread);
 }
@@ -249,11 +267,8 @@ static void begin(fc_decoder *d) {
 
 static void finish(fc_decoder *d, int thread) {
     const fc_packed *output = &d->shape->output;
-    if (thread == 0) {
-        rms_norm(d->x, d->shape->hidden, d->normed);
-        prepare(d, d->normed, &output, 1);
-    }
-    fc_pool_barrier(d->pool, thread);
+    if (thread == 0) rms_norm(d->x, d->shape->hidden, d->normed);
+    prepare(d, d->normed, &output, 1, thread);
     multiply_all(d, output, thread, d->logits);
     fc_pool_barrier(d->pool, thread);
 }
@@ -324,7 +339,7 @@ static int use(fc_decoder *d, const fc_packed *w, const char *cap) {
     if (!present(w)) return 0;
     const fc_kernels *kernels = fc_best_gemv(w->format, cap);
     if (!kernels) return -1;
-    d->gemv[w->format] = kernels->gemv[w->format];
+    d->kernels[w->format] = kernels;
     d->widest = most(d->widest, most(w->matrix.cols, w->matrix.rows));
     return 0;
 }
@@ -370,7 +385,7 @@ static int allocate(fc_decoder *d) {
     if (!(d->inner = floats(d->inner_floats * FC_MOST_ACTIVE))) return -1;
     if (!(d->scratch = floats((int64_t)d->scratch_floats * d->threads))) return -1;
     for (int f = 0; f < FC_FORMATS; f++)
-        if (d->gemv[f] && !(d->act[f] = fc_activation_new(d->widest))) return -1;
+        if (d->kernels[f] && !(d->act[f] = fc_activation_new(d->widest))) return -1;
     for (int i = 0; i < FC_MOST_ACTIVE; i++)
         if (!(d->slot[i] = fc_activation_new(d->inner_floats))) return -1;
     return 0;

@@ -6,6 +6,7 @@
 
 /* `needs` of a row is part of kernels.def, so one expansion makes the table. */
 #define GEMV(format, isa) .gemv[FC_##format] = fc_gemv_##format##_##isa,
+#define SUMS(format, isa) .sums[FC_##format] = fc_sums_##format##_##isa,
 #define GEMM_OF(format, isa) .gemm[FC_##format] = fc_gemm_##format##_##isa,
 #define GEMM FC_EVERY_GEMM
 #define GEMM_FROM(format, tokens) .gemm_from[FC_##format] = (tokens),
@@ -21,6 +22,7 @@ static const fc_kernels table[] = {
 #undef GEMM_FROM
 #undef GEMM
 #undef GEMM_OF
+#undef SUMS
 #undef GEMV
 
 enum { ROWS = sizeof table / sizeof *table };
@@ -70,6 +72,12 @@ int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens) {
 const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap) {
     const fc_kernels *row = fc_best_gemm(format, cap);
     return row && fc_batch_wins(row, format, tokens) ? row : fc_best_gemv(format, cap);
+}
+
+void fc_make_sums(const fc_kernels *kernels, fc_format format, const fc_activation *x, int thread, int threads) {
+    if (!kernels->sums[format]) return;
+    fc_span mine = fc_split((x->cols + 4) / 5, 1, thread, threads);
+    kernels->sums[format](x, mine.begin, mine.end);
 }
 
 const fc_kernels *fc_best_attend(const char *cap) { return best(cap, has_attend, 0); }

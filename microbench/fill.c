@@ -52,6 +52,7 @@ static uint8_t draw_tl2(int part, uint64_t *state) {
 static uint8_t draw_byte(fc_format format, int part, int64_t at, uint64_t *state) {
     switch (format) {
     case FC_trit5: return fc_fraction_of(below(state, 243));
+    case FC_trit5x64: return fc_trit5x64_byte(below(state, 243) - 121);
     case FC_tq1_0: return fc_fraction_of(at < FC_TQ1_QH ? below(state, 243) : 3 * below(state, 81));
     case FC_trit3: return at % FC_TRIT3_GROUP_BYTES < FC_TRIT3_SIGNS ? draw_nibbles(state, THREES) : below(state, BYTES);
     case FC_tl1: return draw_nibbles(state, PAIRS);

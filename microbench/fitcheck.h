@@ -43,12 +43,13 @@ typedef struct {
  * needs a scalar tail. `lane_sum` is FC_LANES sums a super-block, which formats
  * with an offset subtract instead of decoding signs: of 16 columns each for
  * q4_k and q6_k, of what falls to each lane for tq2_0. Of tq1_0 it is one sum a
- * super-block. */
+ * super-block. `sums` are made by those kernels that look them up: see fc_sums. */
 typedef struct {
     int8_t *q;
     float *f;
     float *scale;    /* one, or one a block */
     int32_t *lane_sum;
+    int8_t *sums;    /* FC_SUMS_BYTES for every five of q */
     int32_t sum;     /* of all q */
     int64_t cols;
 } fc_activation;
@@ -63,13 +64,17 @@ void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64
 /* y[0 .. row_end - row_begin) = rows [row_begin, row_end) of w times x. */
 typedef void fc_gemv(const fc_matrix *w, const fc_activation *x, int64_t row_begin, int64_t row_end, float *y);
 
+/* Sums that a gemv and a gemm look up, of groups [begin, end) of five columns, written to x->sums: made
+ * once for all products with that vector, by as many threads as there are. */
+typedef void fc_sums(const fc_activation *x, int64_t begin, int64_t end);
+
 /* The same for a few tokens: y[t * stride + row - row_begin]. Weights are unpacked
  * once for all of them; each token's results equal its own gemv's to the bit. */
 enum { FC_MOST_TOKENS = 8 };
 typedef void fc_gemm(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t row_begin,
                      int64_t row_end, float *y, int64_t stride);
-/* The formats that have one: floats need no unpacking, and trit3, tl1 and tl2 look up sums of one vector. */
-#define FC_GEMM_FORMATS(X) X(trit5) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
+/* The formats that have one: floats need no unpacking, and trit3, tl1 and tl2 build tables for one vector. */
+#define FC_GEMM_FORMATS(X) X(trit5) X(trit5x64) X(i2_s) X(tq1_0) X(tq2_0) X(q4_k) X(q6_k) X(q8_0)
 
 /* Attention of `heads` query heads that share one KV head, over `cells` cached
  * cells: out[h] = softmax(q[h] . K) V. K and V are f16, dim a multiple of 32;
@@ -90,6 +95,7 @@ typedef struct {
     const char *isa;
     uint64_t needs;  /* FC_CPU_* bits, all of them */
     fc_gemv *gemv[FC_FORMATS];
+    fc_sums *sums[FC_FORMATS]; /* NULL where none are looked up */
     fc_gemm *gemm[FC_FORMATS];
     int gemm_from[FC_FORMATS]; /* tokens from which it beats as many products with one */
     fc_attend *attend;
@@ -97,6 +103,7 @@ typedef struct {
 } fc_kernels;
 
 #define GEMV(format, isa) fc_gemv fc_gemv_##format##_##isa;
+#define SUMS(format, isa) fc_sums fc_sums_##format##_##isa;
 #define GEMM_OF(format, isa) fc_gemm fc_gemm_##format##_##isa;
 #define FC_EVERY_GEMM(isa) \
     GEMM_OF(trit5, isa) GEMM_OF(i2_s, isa) GEMM_OF(tq1_0, isa) GEMM_OF(tq2_0, isa) \
@@ -113,6 +120,7 @@ typedef struct {
 #undef GEMM_FROM
 #undef GEMM
 #undef GEMM_OF
+#undef SUMS
 #undef GEMV
 
 /* Rows of kernels.def in this build, from the plainest up. */
@@ -127,6 +135,8 @@ const fc_kernels *fc_best_gemm(fc_format format, const char *cap);
 /* The row to take for `tokens` vectors at once: the batch's where that is quicker, else gemv's. */
 const fc_kernels *fc_best_batch(fc_format format, int tokens, const char *cap);
 int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens);
+/* A thread's part of what these kernels look up of x, if they do: all threads' parts come before any product. */
+void fc_make_sums(const fc_kernels *kernels, fc_format format, const fc_activation *x, int thread, int threads);
 const fc_kernels *fc_best_attend(const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 

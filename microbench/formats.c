@@ -9,6 +9,7 @@ static const fc_format_facts facts[FC_FORMATS] = {
     [FC_tq1_0] = {"tq1_0", 256, FC_TQ1_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_tq2_0] = {"tq2_0", 256, FC_TQ2_BYTES, -1, FC_SCALE_PER_256, 1},
     [FC_trit3] = {"trit3", 1, 0, 1, FC_ONE_SCALE, FC_TRIT3_ROWS},
+    [FC_trit5x64] = {"trit5x64", 1, 0, 1, FC_ONE_SCALE, FC_TRIT5X64_ROWS},
     [FC_tl1] = {"tl1", 64, 16, 0, FC_ONE_SCALE, 64},
     [FC_tl2] = {"tl2", 32, 0, 0, FC_ONE_SCALE, 32},
     [FC_q4_k] = {"q4_k", 256, FC_Q4K_BYTES, -1, FC_SCALE_PER_256, 1},
@@ -29,7 +30,7 @@ int fc_format_by_name(const char *name) {
 int64_t fc_row_bytes(fc_format format, int64_t cols) {
     const fc_format_facts *f = &facts[format];
     if (cols <= 0 || cols % f->block_weights) return -1;
-    if (format == FC_trit5) return (cols + 4) / 5;
+    if (format == FC_trit5 || format == FC_trit5x64) return (cols + 4) / 5;
     if (format == FC_trit3) return (cols + FC_TRIT3_GROUP - 1) / FC_TRIT3_GROUP * (FC_TRIT3_GROUP_BYTES / FC_TRIT3_ROWS);
     if (format == FC_tl2) return cols / FC_TL2_BLOCK * FC_TL2_BLOCK / 24 * 5 + cols % FC_TL2_BLOCK / 4;
     return cols / f->block_weights * f->block_bytes;

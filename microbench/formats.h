@@ -14,6 +14,14 @@
  *               a vector of bytes meets 64 consecutive activations. The last
  *               group of t bytes has stride t in place of 64.
  *
+ * trit5x64 is trit5 for machines whose byte look-ups see 128 entries: the same bytes a row,
+ * of 64 rows together, rows padded to whole sets; one float scale a row.
+ *
+ *   byte code   Weights a b c d e make n = 81a + 27b + 9c + 3d + e, -121 to 121: seven
+ *               bits of |n|, and its sign in bit 7.
+ *   order       Byte r (0 to 63) of each 64 belongs to row r. The first 64 are columns
+ *               0-4, then come 5-9, ...; then the next 64 rows.
+ *
  * trit3 is fitcheck's own too, for machines whose byte look-ups see 16 entries:
  * three digits in five bits, 24 columns of 64 rows in 320 bytes, rows padded to
  * whole groups of columns and of rows; one float scale a row.
@@ -54,6 +62,7 @@ typedef enum {
     FC_tq1_0,
     FC_tq2_0,
     FC_trit3,
+    FC_trit5x64,
     FC_tl1,
     FC_tl2,
     FC_LAST_TERNARY = FC_tl2,
@@ -79,7 +88,7 @@ typedef struct {
     int block_bytes;        /* 0: trit5 and trit3, whose rows end in a partly used byte or group, and tl2 */
     int scales;             /* floats beside the data: a row's (1), the matrix's (0), none (-1) */
     fc_activation_kind activation;
-    int together;           /* rows that lie interleaved: 1, trit3's 64, or strips of tl1 and tl2 */
+    int together;           /* rows that lie interleaved: 1, 64 of trit3 and trit5x64, or strips of tl1 and tl2 */
 } fc_format_facts;
 
 const fc_format_facts *fc_facts(fc_format format);
@@ -102,6 +111,7 @@ enum {
     FC_Q6K_QH = 128, FC_Q6K_SCALES = 192, FC_Q6K_D = 208, FC_Q6K_BYTES = 210,
     FC_Q8_BLOCK = 32, FC_Q8_BYTES = 34,
     FC_TRIT5_GROUP = 320, FC_TRIT5_GROUP_BYTES = 64,
+    FC_TRIT5X64_ROWS = 64, FC_SUMS_BYTES = 256, /* of five activations: see fc_sums */
     FC_TRIT3_ROWS = 64, FC_TRIT3_GROUP = 24, FC_TRIT3_STEPS = 8,
     FC_TRIT3_SIGNS = 4 * FC_TRIT3_ROWS, FC_TRIT3_GROUP_BYTES = 5 * FC_TRIT3_ROWS,
     FC_TL2_BLOCK = 96

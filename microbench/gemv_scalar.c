@@ -62,7 +62,7 @@ void fc_gemv_i2_s_scalar(const fc_matrix *w, const fc_activation *x, int64_t beg
 /* Sums signed weights; the offset that others' digits need is added for the sake of the common end. */
 void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
     for (int64_t row = begin; row < end; row++) {
-        const uint8_t *lane = w->data + fc_trit3_lane(row, w->row_bytes);
+        const uint8_t *lane = w->data + fc_lane_of_64(row, w->row_bytes);
         int32_t sum = x->sum;
         PLAIN_LOOP
         for (int64_t c = 0; c < w->cols; c += 3) {
@@ -70,6 +70,17 @@ void fc_gemv_trit3_scalar(const fc_matrix *w, const fc_activation *x, int64_t be
             PLAIN_LOOP
             for (int k = 0; k < 3; k++) sum += fc_trit3_weight(code, k) * x->q[c + k];
         }
+        y[row - begin] = fc_ternary_result(sum, x, w->scales[row]);
+    }
+}
+
+void fc_gemv_trit5x64_scalar(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
+    for (int64_t row = begin; row < end; row++) {
+        const uint8_t *lane = w->data + fc_lane_of_64(row, w->row_bytes);
+        int32_t sum = x->sum;
+        PLAIN_LOOP
+        for (int64_t c = 0; c < w->cols; c++)
+            sum += fc_trit5x64_weight(lane[c / 5 * FC_TRIT5X64_ROWS], (int)(c % 5)) * x->q[c];
         y[row - begin] = fc_ternary_result(sum, x, w->scales[row]);
     }
 }

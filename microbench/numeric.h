@@ -106,10 +106,17 @@ static inline int fc_trit3_weight(int code, int which) {
     static const int power[3] = {9, 3, 1};
     return (code + 13) / power[which] % 3 - 1;
 }
-/* Where a row's bytes of the first group start. */
-static inline int64_t fc_trit3_lane(int64_t row, int64_t row_bytes) {
-    return row / FC_TRIT3_ROWS * FC_TRIT3_ROWS * row_bytes + row % FC_TRIT3_ROWS;
+
+/* trit5x64: a byte's weight `which` of five, and the byte of n (-121 to 121). */
+static inline int fc_trit5x64_weight(uint8_t byte, int which) {
+    static const int power[5] = {81, 27, 9, 3, 1};
+    int n = byte & 0x80 ? -(byte & 0x7f) : byte;
+    return (n + 121) / power[which] % 3 - 1;
 }
+static inline uint8_t fc_trit5x64_byte(int n) { return (uint8_t)(n < 0 ? 0x80 | -n : n); }
+
+/* Where the first byte of a row lies whose neighbours, 64 together, have a byte each beside it. */
+static inline int64_t fc_lane_of_64(int64_t row, int64_t row_bytes) { return row / 64 * 64 * row_bytes + row % 64; }
 
 /* Bytes in the last, narrower group of a trit5 row; 0 where there is none. */
 static inline int64_t fc_trit5_tail(int64_t cols) { return (cols % FC_TRIT5_GROUP + 4) / 5; }

@@ -101,7 +101,7 @@ static int is_ternary(fc_format format, int64_t cols) {
     return format <= FC_LAST_TERNARY && fc_row_bytes(format, cols) > 0;
 }
 
-/* ---- trit3: rows interleaved ------------------------------------------------ */
+/* ---- trit3 and trit5x64: rows interleaved ------------------------------------------------ */
 
 static void pack_trit3(const int8_t *weights, int64_t cols, uint8_t *lane) {
     for (int64_t first = 0; first < cols; first += FC_TRIT3_GROUP, lane += FC_TRIT3_GROUP_BYTES)
@@ -123,6 +123,19 @@ static void unpack_trit3(const uint8_t *lane, int64_t cols, int8_t *weights) {
     }
 }
 
+static void pack_trit5x64(const int8_t *weights, int64_t cols, uint8_t *lane) {
+    for (int64_t first = 0; first < cols; first += 5, lane += FC_TRIT5X64_ROWS) {
+        int code = 0;
+        for (int64_t c = first; c < first + 5; c++) code = 3 * code + (c < cols ? weights[c] : 0);
+        *lane = fc_trit5x64_byte(code);
+    }
+}
+
+static void unpack_trit5x64(const uint8_t *lane, int64_t cols, int8_t *weights) {
+    for (int64_t c = 0; c < cols; c++)
+        weights[c] = (int8_t)fc_trit5x64_weight(lane[c / 5 * FC_TRIT5X64_ROWS], (int)(c % 5));
+}
+
 /* ---- any ternary layout ------------------------------------------------------- */
 
 int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t cols, float scale, uint8_t *data,
@@ -133,7 +146,11 @@ int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t c
         return 0;
     }
     if (format == FC_trit3) {
-        pack_trit3(weights, cols, data + fc_trit3_lane(index, fc_row_bytes(format, cols)));
+        pack_trit3(weights, cols, data + fc_lane_of_64(index, fc_row_bytes(format, cols)));
+        return 0;
+    }
+    if (format == FC_trit5x64) {
+        pack_trit5x64(weights, cols, data + fc_lane_of_64(index, fc_row_bytes(format, cols)));
         return 0;
     }
     uint8_t *row = data + index * fc_row_bytes(format, cols);
@@ -153,7 +170,11 @@ int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t c
         return 0;
     }
     if (format == FC_trit3) {
-        unpack_trit3(data + fc_trit3_lane(index, fc_row_bytes(format, cols)), cols, weights);
+        unpack_trit3(data + fc_lane_of_64(index, fc_row_bytes(format, cols)), cols, weights);
+        return 0;
+    }
+    if (format == FC_trit5x64) {
+        unpack_trit5x64(data + fc_lane_of_64(index, fc_row_bytes(format, cols)), cols, weights);
         return 0;
     }
     const uint8_t *row = data + index * fc_row_bytes(format, cols);

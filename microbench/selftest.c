@@ -21,7 +21,7 @@ static float draw(uint32_t *state) {
     return (float)(int32_t)*state * 0x1p-31f;
 }
 
-enum { MOST_COLS = 2600, LONGEST = 9024, TALLEST = 4200 };
+enum { MOST_COLS = 2600, LONGEST = 10624, TALLEST = 4200 };
 
 /* Ordinary vectors, all of one sign at full size, and nothing at all. */
 static void fill_vector(float *x, int64_t cols, int kind, uint32_t *state) {
@@ -72,7 +72,7 @@ static void check_tall(const fc_kernels *isa, fc_format format) {
 static void check_batch(const fc_kernels *isa, fc_format format, int64_t rows, int64_t cols, int tokens) {
     int64_t row_bytes = fc_row_bytes(format, cols);
     if (row_bytes < 0) return;
-    float x[MOST_COLS], scales[32];
+    float x[MOST_COLS], scales[64 * 9];
     uint32_t state = (uint32_t)(cols * 37 + tokens);
     uint8_t *data = malloc((size_t)fc_matrix_bytes(format, rows, cols)); /* exact: an over-read shows */
     fc_activation *a[FC_MOST_TOKENS];
@@ -97,6 +97,8 @@ static void check_gemm(const fc_kernels *isa, fc_format format) {
     for (int64_t cols = 256; cols <= MOST_COLS; cols += 256)
         for (int tokens = 1; tokens <= FC_MOST_TOKENS; tokens++) check_batch(isa, format, 1 + tokens % 4, cols, tokens);
     for (int64_t rows = 14; rows <= 20; rows++) check_batch(isa, format, rows, 1280, (int)(1 + rows % FC_MOST_TOKENS));
+    for (int64_t sets = 1; fc_facts(format)->together == 64 && sets <= 9; sets++)
+        check_batch(isa, format, 64 * sets - 3, 320, (int)(1 + sets % FC_MOST_TOKENS));
 }
 
 static void check_packing(fc_format format) {

@@ -17,6 +17,8 @@ from fitcheck.units import MIB
 
 COLS = 8192  # the rows of a 70B model's attention matrices
 CACHED_BYTES = MIB // 4  # stays in the second-level cache of any core of the last ten years
+# Rows that lie together share tables of sums, so few would show the tables, not the rows; columns give way.
+CACHED_ROWS_TOGETHER, CACHED_COLS_STEP = 512, 960
 CHECKED_ROWS = 64
 WHOLE_ROWS = (
     256  # tiles of rows that lie together: a number that is no multiple of them would make small ones
@@ -57,12 +59,20 @@ def cached_rate(format_name: str, cols: int = COLS) -> float:
 
 
 def _cached_rate(name: str, single: native.Pool, cols: int = COLS) -> float:
-    rows = max(8, CACHED_BYTES // native.row_bytes(name, cols))
-    with native.Matrix(name, rows, cols, single) as matrix:
+    with native.Matrix(name, *_cached_shape(name, cols), single) as matrix:
         check(name, matrix)
         timing = matrix.time(CACHED_ROUNDS, CACHED_PASSES)
     # The best round: whatever else runs can only slow a core down.
     return timing.weights * timing.passes / min(timing.seconds)
+
+
+def _cached_shape(name: str, cols: int) -> tuple[int, int]:
+    """Rows and columns of a matrix that stays in the cache."""
+    if native.rows_together(name) == 1:
+        return max(8, CACHED_BYTES // native.row_bytes(name, cols)), cols
+    fitting = CACHED_BYTES * cols // native.matrix_bytes(name, CACHED_ROWS_TOGETHER, cols)
+    whole = min(cols, fitting) // CACHED_COLS_STEP * CACHED_COLS_STEP
+    return CACHED_ROWS_TOGETHER, whole or cols
 
 
 def _streaming(

@@ -11,8 +11,8 @@ from fitcheck.footprint.formats import WEIGHT_TYPES
 from fitcheck.schema.machine import KernelRate, Machine
 from fitcheck.schema.measurement import Benchmark
 
-# The C names of the kernels' formats are those of the weight types, in small letters.
-TYPE_OF_KERNEL = {name.lower(): name for name in WEIGHT_TYPES}
+# The C names of the kernels' formats are those of the weight types, in small letters; one lies in two ways.
+TYPE_OF_KERNEL = {name.lower(): name for name in WEIGHT_TYPES} | {"trit5x64": "trit5"}
 
 
 @dataclass(frozen=True, slots=True)

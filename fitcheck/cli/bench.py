@@ -35,6 +35,7 @@ def command(formats: tuple[str, ...], threads: int | None, batch: int | None, as
     chosen = tuple(name.lower() for name in formats) or fast
     if unknown := [name for name in chosen if name not in known]:
         raise BadInput(f"no such kernel for {unknown[0]!r}", f"choose from {', '.join(known)}")
+    chosen = tuple(dict.fromkeys(map(native.arrangement, chosen)))
     machine = probe_machine()
     with progress_bar("timing kernels", sys.stderr) as advance:
         result = run_benchmark(machine, chosen, threads, buffer_bytes(machine), batch=batch, progress=advance)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-TERNARY = ("trit5", "i2_s", "tq1_0", "tq2_0", "trit3", "tl1", "tl2")
+TERNARY = ("trit5", "trit5x64", "i2_s", "tq1_0", "tq2_0", "trit3", "tl1", "tl2")
 BLOCK = {
     "trit5": 1,
     "i2_s": 128,
     "tq1_0": 256,
     "tq2_0": 256,
     "trit3": 1,
+    "trit5x64": 1,
     "tl1": 64,
     "tl2": 32,
     "q4_k": 256,
@@ -17,7 +18,7 @@ BLOCK = {
     "f16": 1,
     "bf16": 1,
 }
-ONE_SCALE = ("trit5", "trit3", "i2_s", "tl1", "tl2")  # of the vector; theirs beside the rows
+ONE_SCALE = ("trit5", "trit5x64", "trit3", "i2_s", "tl1", "tl2")  # of the vector; theirs beside the rows
 ACTIVATION_BLOCK = dict.fromkeys(ONE_SCALE) | {"q8_0": 32}
 
 
@@ -43,6 +44,16 @@ def pack_trit3(weights: np.ndarray) -> bytes:
     sizes = abs(codes[:, :, 0::2]) | abs(codes[:, :, 1::2]) << 4
     signs = ((codes < 0) << np.arange(7, -1, -1)[:, None]).sum(axis=2, keepdims=True)
     return np.concatenate([sizes, signs], axis=2).astype(np.uint8).tobytes()
+
+
+def pack_trit5x64(weights: np.ndarray) -> bytes:
+    """Rows of weights: of 5 columns of 64 rows, a byte of sign and size each."""
+    rows, cols = weights.shape
+    padded = np.zeros((-(-rows // 64) * 64, -(-cols // 5) * 5), dtype=int)
+    padded[:rows, :cols] = weights
+    codes = padded.reshape(-1, 64, padded.shape[1] // 5, 5) @ np.array([81, 27, 9, 3, 1])
+    codes = codes.transpose(0, 2, 1)  # set, group, row
+    return (abs(codes) | (codes < 0) << 7).astype(np.uint8).tobytes()
 
 
 def pack_i2_s(weights: np.ndarray) -> bytes:

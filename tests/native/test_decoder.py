@@ -124,13 +124,8 @@ def matrix(packed: Any) -> Any:
     ffi, lib = extension.native()
     name = ffi.string(lib.fc_facts(packed.format).name).decode()
     w = packed.matrix
-    rows = [
-        np.frombuffer(
-            native.dequantise_row(name, bytes(ffi.buffer(w.data + r * w.row_bytes, w.row_bytes)), w.cols),
-            "f4",
-        )
-        for r in range(w.rows)
-    ]
+    data = bytes(ffi.buffer(w.data, native.matrix_bytes(name, w.rows, w.cols)))
+    rows = [np.frombuffer(native.dequantise_row(name, data, w.cols, r), "f4") for r in range(w.rows)]
     beside = int(lib.fc_facts(packed.format).scales)
     scales = [w.scales[r] if beside == 1 else w.scales[0] if beside == 0 else 1.0 for r in range(w.rows)]
     return np.array(rows, np.float64) * np.array(scales)[:, None]
@@ -156,10 +151,11 @@ def test_f16_equals_numpy(case: dict[str, int], pool: native.Pool) -> None:
             assert np.allclose(got, want, atol=2e-2 * np.abs(want).max()), depth
 
 
-@pytest.mark.parametrize("form", ["trit5", "i2_s", "tq1_0", "tq2_0", "q4_k", "q6_k", "q8_0"])
-def test_packed_formats_follow_numpy(form: str, pool: native.Pool) -> None:
+@pytest.mark.parametrize("experts", [1, 3], ids=["dense", "experts"])
+@pytest.mark.parametrize("form", ["trit5", "trit3", "i2_s", "tq1_0", "tq2_0", "q4_k", "q6_k", "q8_0"])
+def test_packed_formats_follow_numpy(form: str, experts: int, pool: native.Pool) -> None:
     """Activations are int8, so logits agree to the rounding of activations, not of floats."""
-    with filled(shape(form, layers=1), pool) as decoder:
+    with filled(shape(form, layers=1, experts=experts, active=min(2, experts)), pool) as decoder:
         reference = Reference(decoder)
         decoder.step(0)
         got = np.frombuffer(decoder.logits(), "f4")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fitcheck.bench import native
 from fitcheck.errors import BadInput
 
-from .oracle import BLOCK, TERNARY, pack_i2_s, pack_trit3, pack_trit5
+from .oracle import BLOCK, TERNARY, pack_i2_s, pack_trit3, pack_trit5, pack_trit5x64
 
 gguf_quants = pytest.importorskip("gguf.quants")
 from gguf import GGMLQuantizationType  # noqa: E402
@@ -45,6 +45,16 @@ def test_trit3_is_what_its_description_says(rows, cols):
     assert len(data) == native.matrix_bytes("trit3", rows, cols) == -(-rows // 64) * -(-cols // 24) * 320
     assert data == pack_trit3(weights)
     assert native.unpack_row("trit3", data, cols, rows - 1) == weights[-1].tobytes()
+
+
+@pytest.mark.parametrize("cols", [1, 4, 5, 6, 29, 30, 31, 2560])
+@pytest.mark.parametrize("rows", [1, 63, 64, 65])
+def test_trit5x64_is_what_its_description_says(rows, cols):
+    weights = some_weights(rows * cols).reshape(rows, cols)
+    data = native.pack_rows("trit5x64", weights.tobytes(), rows)
+    assert len(data) == native.matrix_bytes("trit5x64", rows, cols) == -(-rows // 64) * 64 * -(-cols // 5)
+    assert data == pack_trit5x64(weights)
+    assert native.unpack_row("trit5x64", data, cols, rows - 1) == weights[-1].tobytes()
 
 
 @pytest.mark.parametrize("cols", [128, 256, 384, 2560])

@@ -79,7 +79,7 @@ def test_the_largest_sums_do_not_overflow(name, isa, value, pool):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", ["trit5", "trit3", "i2_s", "tl1", "tl2", "q4_k", "f16"])
+@pytest.mark.parametrize("name", ["trit5", "trit5x64", "trit3", "i2_s", "tl1", "tl2", "q4_k", "f16"])
 def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
     with native.Matrix(name, 101, 1280, pool) as matrix, native.Pool(threads) as many:
         alone = matrix.multiply()
@@ -88,11 +88,11 @@ def test_any_number_of_threads_gives_the_same_results(name, threads, pool):
 
 
 @pytest.mark.parametrize("isa", all_isas())
-@pytest.mark.parametrize("name", ["trit3", "tl1", "tl2"])
+@pytest.mark.parametrize("name", ["trit3", "trit5x64", "tl1", "tl2"])
 def test_more_rows_than_share_a_table_and_more_columns_than_it_holds(name, isa, pool):
     if isa not in native.isas():
         pytest.skip(f"this CPU lacks {isa}")
-    for rows, cols in ((4200, 64), (100, 9024)):
+    for rows, cols in ((4200, 64), (100, 9024), (70, 10624)):
         with native.Matrix(name, rows, cols, pool) as matrix:
             assert matrix.multiply(isa) == matrix.multiply("scalar")
 
@@ -124,10 +124,22 @@ def test_formats_that_only_scalar_code_knows_are_told_apart(monkeypatch):
     if not x86 and "neon" not in native.isas():
         pytest.skip("no vectors here")
     slow = set(native.formats()) - set(native.formats_with_vectors())
-    assert slow <= {"trit3", "tl1", "tl2"}
+    assert slow <= {"trit5", "trit5x64", "trit3", "tl1", "tl2"}
+    assert slow & {"trit5", "trit5x64"} == {"trit5", "trit5x64"} - {native.arrangement("trit5")}
     assert ("tl1" in slow, "tl2" in slow) == (x86, not x86)
     monkeypatch.setenv(native.ISA_VARIABLE, "scalar")
-    assert native.formats_with_vectors() == native.formats()
+    assert set(native.formats()) - set(native.formats_with_vectors()) == {"trit5x64"}
+
+
+@pytest.mark.parametrize("isa", all_isas())
+def test_trit5_lies_as_its_best_kernel_reads_it(isa, monkeypatch):
+    if isa not in native.isas():
+        pytest.skip(f"this CPU lacks {isa}")
+    monkeypatch.setenv(native.ISA_VARIABLE, isa)
+    best = "trit5x64" if isa == "avx512vbmi" else "trit5"
+    assert {native.arrangement(name) for name in ("trit5", "TRIT5", "trit5x64")} == {best}
+    assert native.arrangement("i2_s") == "i2_s"
+    assert best in native.formats_with_vectors()
 
 
 def test_an_unknown_isa_is_refused_with_the_known_ones(monkeypatch):

@@ -16,6 +16,7 @@ from fitcheck.bench.native.extension import (
     missing,
 )
 from fitcheck.bench.native.formats import (
+    arrangement,
     dequantise_row,
     formats,
     formats_with_vectors,
@@ -24,6 +25,7 @@ from fitcheck.bench.native.formats import (
     pack_row,
     pack_rows,
     row_bytes,
+    rows_together,
     unpack_row,
 )
 from fitcheck.bench.native.matrix import Matrix, Timing
@@ -37,6 +39,7 @@ __all__ = [
     "Matrix",
     "Pool",
     "Timing",
+    "arrangement",
     "available",
     "batch_formats",
     "batch_isa",
@@ -56,5 +59,6 @@ __all__ = [
     "pack_rows",
     "read_seconds",
     "row_bytes",
+    "rows_together",
     "unpack_row",
 ]

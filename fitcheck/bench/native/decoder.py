@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitcheck.bench.native.extension import native
-from fitcheck.bench.native.formats import format_index, matrix_bytes, row_bytes, rows_together
+from fitcheck.bench.native.formats import arrangement, format_index, matrix_bytes, row_bytes, rows_together
 from fitcheck.bench.native.memory import Arena, Held, Pool
 from fitcheck.bench.shape import DecodeShape, FfnShape, LayerShape, Packed
 from fitcheck.errors import BadInput
@@ -125,16 +125,17 @@ class Decoder(Held):
         Threads share the rows of each expert, so each writes its part of each.
         """
         ffi, lib = native()
-        index = format_index(packed.type)
-        size = row_bytes(packed.type, packed.cols)
-        data = self._take(matrix_bytes(packed.type, packed.rows, packed.cols))
+        lying = arrangement(packed.type)
+        index = format_index(lying)
+        size = row_bytes(lying, packed.cols)
+        data = self._take(matrix_bytes(lying, packed.rows, packed.cols))
         scales = self._take(_scale_count(packed) * _FLOAT)
         ffi.memmove(
             scales, array("f", [packed.cols**-0.5]) * _scale_count(packed), _scale_count(packed) * _FLOAT
         )
         target.format = index
         target.matrix = [data, ffi.cast("float *", scales), packed.rows, packed.cols, size]
-        if packed.rows // experts % rows_together(packed.type):
+        if packed.rows // experts % rows_together(lying):
             experts = 1  # a set of rows that lie together is one thread's
         share, pool = packed.rows // experts, self._pool.handle
         for part in range(experts):
@@ -176,9 +177,8 @@ def _matrices(layer: LayerShape) -> Iterator[Packed]:
 
 
 def _packed_bytes(packed: Packed) -> int:
-    return _aligned(matrix_bytes(packed.type, packed.rows, packed.cols)) + _aligned(
-        _scale_count(packed) * _FLOAT
-    )
+    matrix = matrix_bytes(arrangement(packed.type), packed.rows, packed.cols)
+    return _aligned(matrix) + _aligned(_scale_count(packed) * _FLOAT)
 
 
 def _scale_count(packed: Packed) -> int:

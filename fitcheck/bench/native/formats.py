@@ -22,9 +22,23 @@ def formats() -> tuple[str, ...]:
 
 
 def formats_with_vectors() -> tuple[str, ...]:
-    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all if that asks for scalar."""
-    fast = tuple(name for name in formats() if kernel_isa(name) != "scalar")
-    return fast or formats()
+    """Formats with a kernel above scalar for this CPU, under FITCHECK_ISA; all if that asks for scalar.
+
+    Of a format that can be arranged in two ways, the one that its best kernel reads.
+    """
+    here = tuple(name for name in formats() if arrangement(name) == name)
+    return tuple(name for name in here if kernel_isa(name) != "scalar") or here
+
+
+def arrangement(format_name: str) -> str:
+    """How a format's bytes lie where they are run: trit5 as trit5x64 on a CPU that looks its codes up.
+
+    An engine arranges weights as it loads them; their number of bits is the same.
+    """
+    name = format_name.lower()
+    if name not in ("trit5", "trit5x64"):
+        return name
+    return "trit5" if kernel_isa("trit5x64") == "scalar" else "trit5x64"
 
 
 def row_bytes(format_name: str, cols: int) -> int:
@@ -38,7 +52,7 @@ def row_bytes(format_name: str, cols: int) -> int:
 
 
 def matrix_bytes(format_name: str, rows: int, cols: int) -> int:
-    """Bytes of a matrix: rows that lie interleaved (trit3's) are padded to whole sets of them."""
+    """Bytes of a matrix: rows that lie interleaved (trit3's, trit5x64's) are padded to whole sets of them."""
     _, lib = native()
     row_bytes(format_name, cols)
     return int(lib.fc_matrix_bytes(format_index(format_name), rows, cols))
