@@ -85,9 +85,9 @@ typedef struct {
 
 VBMI_INLINE __m512i at(const int8_t *table) { return fc_in_register(_mm512_load_si512(table)); }
 
-/* `groups` codes of each of n sets, `stride` bytes apart. */
+/* `groups` codes of each of n sets, `stride` bytes apart; `near` and `far` are where to prefetch. */
 VBMI_INLINE void add_run(const uint8_t *codes, int64_t stride, const int n, int groups, const int8_t *table,
-                         words *sum) {
+                         int64_t near, int64_t far, words *sum) {
     __m512i low[SETS], high[SETS];
     FC_UNROLL
     for (int s = 0; s < n; s++) low[s] = high[s] = _mm512_setzero_si512();
@@ -100,8 +100,8 @@ VBMI_INLINE void add_run(const uint8_t *codes, int64_t stride, const int n, int 
             const __m512i l = _mm512_permutex2var_epi8(l0, code, l1), h = _mm512_permutex2var_epi8(h0, code, h1);
             low[s] = _mm512_mask_sub_epi8(_mm512_add_epi8(low[s], l), negative, low[s], l);
             high[s] = _mm512_mask_sub_epi8(_mm512_add_epi8(high[s], h), negative, high[s], h);
-            __builtin_prefetch(codes + s * stride + NEAR, 0, 3);
-            __builtin_prefetch(codes + s * stride + FAR, 0, 2);
+            __builtin_prefetch(codes + s * stride + near, 0, 3);
+            __builtin_prefetch(codes + s * stride + far, 0, 2);
         }
     }
     const __m512i worth = _mm512_set1_epi16(1 << SPLIT << 8 | 1);
@@ -131,17 +131,25 @@ typedef struct {
     int tokens;
 } looked_up;
 
+/* How far the line lies from `at` that comes `distance` bytes later in a set's stream of `bytes`, which goes on
+ * `next` bytes behind its own beginning; 0 where it ends. The line right behind it is the next set's, read long ago. */
+static inline int64_t later(int64_t at, int64_t distance, int64_t bytes, int64_t next) {
+    if (at + distance < bytes) return distance;
+    return next ? next + distance - bytes : 0;
+}
+
 /* n sets of rows, a slab long: a run's codes are in the first-level cache for every token but the first. */
 VBMI_INLINE void add_sets(const uint8_t *codes, int64_t stride, const int n, int64_t groups, const looked_up *x,
-                          int64_t first) {
+                          int64_t first, int64_t next) {
     _Alignas(64) words sum[FC_MOST_TOKENS];
     memset(sum, 0, (size_t)x->tokens * sizeof *sum);
     for (int64_t g = 0, run = 1; g < groups; g += RUN, run++) {
-        int64_t left = groups - g;
+        const int64_t left = groups - g, near = later(g * ROWS, NEAR, groups * ROWS, next);
+        const int64_t far = later(g * ROWS, FAR, groups * ROWS, next);
         for (int t = 0; t < x->tokens; t++) {
             const int8_t *table = x->table[t] + g * TABLE;
-            if (left >= RUN) add_run(codes + g * ROWS, stride, n, RUN, table, &sum[t]);
-            else add_run(codes + g * ROWS, stride, n, (int)left, table, &sum[t]);
+            if (left >= RUN) add_run(codes + g * ROWS, stride, n, RUN, table, near, far, &sum[t]);
+            else add_run(codes + g * ROWS, stride, n, (int)left, table, near, far, &sum[t]);
         }
         if (run % RUNS == 0 || left <= RUN)
             for (int t = 0; t < x->tokens; t++) widen(&sum[t], n, x->sum + t * x->rows + first);
@@ -152,8 +160,9 @@ VBMI_INLINE void add_sets(const uint8_t *codes, int64_t stride, const int n, int
 VBMI static void add_slab(const uint8_t *codes, int64_t stride, int64_t sets, int64_t groups, const looked_up *x) {
     for (int64_t set = 0; set < sets; set += SETS) {
         const uint8_t *from = codes + set * stride;
+        const int64_t next = sets - set > SETS ? SETS * stride : 0;
         switch (sets - set) {
-#define TAKE(n) add_sets(from, stride, n, groups, x, set * ROWS)
+#define TAKE(n) add_sets(from, stride, n, groups, x, set * ROWS, next)
         case 1: TAKE(1); break;
         case 2: TAKE(2); break;
         case 3: TAKE(3); break;
