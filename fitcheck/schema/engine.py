@@ -153,6 +153,19 @@ class Sockets(NamedTuple):
     source: str
 
 
+class Routing(NamedTuple):
+    """What experts cost a CPU beside the bytes they read and the weights they multiply.
+
+    A token picks its experts in every layer that has them, meets each one's
+    matrices where no prefetcher expects them, and adds up what they say by
+    their weights, number by number.
+    """
+
+    layer_s: float  # to pick them
+    matrix_s: float  # of each matrix of each expert met
+    sum_s: float  # of one core, for a number that one expert says
+
+
 class ConversionStep(NamedTuple):
     """What a step before the first token takes, in times of the sizes it handles.
 
@@ -273,6 +286,7 @@ class Engine:
     overhead_s_per_further_token: float = 0.0  # and layer: what comes beside the products of a pass
     overhead_s: float = 0.0  # of a token, whatever the model: sampling, starting the graph
     overhead_s_per_product: float = 0.0  # a matrix begins: the memory's latency, threads that wait
+    routing: Routing | None = None  # None: nobody measured it
     draft_checks: bool = False  # a draft takes in all tokens of a pass once more, after those it guessed
     cell_padding: int = 1  # attention runs over whole multiples of so many cells
     cache_efficiency: float = 1.0  # share of the bandwidth at which the cache is read

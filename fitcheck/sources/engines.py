@@ -15,6 +15,7 @@ from fitcheck.schema.engine import (
     PrefillGpu,
     PrefillLanes,
     Residual,
+    Routing,
     Sockets,
     Stall,
     TypeRate,
@@ -49,6 +50,7 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         overhead_s_per_further_token=part.get("overhead_s_per_further_token", 0.0),
         overhead_s=part.get("overhead_s", 0.0),
         overhead_s_per_product=part.get("overhead_s_per_product", 0.0),
+        routing=_routing(part["routing"]) if "routing" in part else None,
         draft_checks=part.get("draft_checks", False),
         cell_padding=part.get("cell_padding", 1),
         cache_efficiency=part.get("cache_efficiency", 1.0),
@@ -77,6 +79,10 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         base=profile.get("base"),
         prefill=_prefill(part["prefill"]) if "prefill" in part else None,
     )
+
+
+def _routing(row: Table) -> Routing:
+    return Routing(row["layer_s"], row["matrix_s"], row["sum_s"])
 
 
 def _attention(row: Table) -> AttentionRate:

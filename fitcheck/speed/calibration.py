@@ -23,6 +23,7 @@ from fitcheck.schema.engine import (
     PrefillGpu,
     PrefillLanes,
     Residual,
+    Routing,
     TypeRate,
 )
 
@@ -70,6 +71,7 @@ def with_factors(engine: Engine, factors: Factors) -> Engine:
         overhead_s=engine.overhead_s * overhead,
         overhead_s_per_layer=engine.overhead_s_per_layer * overhead,
         overhead_s_per_product=engine.overhead_s_per_product * overhead,
+        routing=_routing(engine.routing, factors) if engine.routing else None,
         rates=_times(engine.rates, arithmetic),
         attention=tuple(_attention(row, arithmetic) for row in engine.attention),
         families=tuple(
@@ -110,6 +112,11 @@ def _applied(engine: Engine, learned: Learned) -> Engine:
 
 def _times(rates: tuple[TypeRate, ...], factor: float) -> tuple[TypeRate, ...]:
     return tuple(replace(rate, weights_per_s=rate.weights_per_s * factor) for rate in rates)
+
+
+def _routing(row: Routing, factors: Factors) -> Routing:
+    layer_s, matrix_s = row.layer_s * factors.overhead, row.matrix_s * factors.overhead
+    return Routing(layer_s, matrix_s, row.sum_s / factors.arithmetic)
 
 
 def _attention(row: AttentionRate, factor: float) -> AttentionRate:

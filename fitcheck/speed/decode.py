@@ -20,6 +20,7 @@ from fitcheck.speed.engines import CoreRate, attention_rate, isa_of, residual
 from fitcheck.speed.loads import bytes_read, known_together, loads
 from fitcheck.speed.passes import Pass
 from fitcheck.speed.roofline import Step, soft_max, step
+from fitcheck.speed.routing import Cores, routing_s
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
 
@@ -125,6 +126,15 @@ class Runner:
         overhead_s = self.engine.overhead_s + (device.overhead_s_per_layer + further_s) * len(layers)
         return Reading(device.bandwidth, device.bytes_per_s, overhead_s)
 
+    @cached_property
+    def routing_s(self) -> float:
+        """What experts cost beside their weights; nothing where nobody measured it."""
+        known, cores = self.engine.routing, self.cores
+        if known is None or cores is None:
+            return 0.0
+        by = Cores(cores, self.device.core_speed or 1.0)
+        return routing_s(self.model, known, by, self.layers)
+
     def rate(self, weight_type: str) -> CoreRate | None:
         """Of one core."""
         return self.device.rate(weight_type)
@@ -197,6 +207,7 @@ class Decoder(Steps):
         overhead_s = reading.overhead_s
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum([group.matrices for group in self.groups])
+            overhead_s += self.runner.routing_s
         model, device = self.runner.model, self.runner.device
         work = [load for group in self.groups for load in loads(group, model, device)]
         return step(work, reading.bytes_per_s, overhead_s=overhead_s)
