@@ -12,7 +12,6 @@ from fitcheck.schema.machine import Basis
 
 _LEFT_OUT = "leaving one machine out of every fit"
 _OF_THE_MINUTE = "runs that no figure was set from, with the bandwidth of the same minute"
-_STRANGERS_TAIL = 0.05
 
 
 def residuals(
@@ -51,7 +50,7 @@ def _residuals(
     rows = []
     for basis in bases:
         width = (
-            spread_of(_as_if(engine, cases), "all engines' runs of one card, and its own,", _STRANGERS_TAIL)
+            spread_of(_as_if(engine, cases), "all engines' runs of one card, and its own,")
             if stranger
             else spread(known, engine.name, engine.device, basis)
         )

@@ -10,9 +10,8 @@ from fitcheck.schema.machine import Basis
 # Fewer runs, or runs of fewer machines, say too little of a machine not among them.
 MIN_RUNS, MIN_MACHINES = 12, 3
 
-# The share of runs left out at each end: eight of ten are to lie between. Where
-# strangers stand in for a class, it is half of that.
-_TAIL, _STRANGERS_TAIL = 0.1, 0.05
+# The share of runs left out at each end: eight of ten are to lie between.
+_TAIL = 0.1
 
 
 class Residue(NamedTuple):
@@ -46,22 +45,29 @@ def spread(residues: Sequence[Residue], engine: str, device: Device, basis: Basi
     if enough(own):
         return spread_of(own, f"{engine}'s runs")
     if enough(same_basis):
-        return spread_of(same_basis, "the runs of all engines on this basis", _STRANGERS_TAIL)
+        return spread_of(same_basis, "the runs of all engines on this basis")
     if not on_device:
         raise ValueError(f"no run on a {device} is known")
     kind = "CPUs" if device == "cpu" else "GPUs"
-    return spread_of(on_device, f"all runs on {kind}, too few of its own", _STRANGERS_TAIL)
+    return spread_of(on_device, f"all runs on {kind}, too few of its own")
 
 
 def enough(residues: Sequence[Residue]) -> bool:
     return len(residues) >= MIN_RUNS and len({r.machine for r in residues}) >= MIN_MACHINES
 
 
-def spread_of(residues: Sequence[Residue], of: str, tail: float = _TAIL) -> Spread:
-    """Percentiles in which a machine's weight grows with the root of its runs, as in the fit."""
+def spread_of(residues: Sequence[Residue], of: str) -> Spread:
+    """Percentiles in which a machine's weight grows with the root of its runs, as in the fit.
+
+    The machine that is asked about is one more, of one run, and may lie outside
+    of all others: it counts at the end in question, as conformal prediction
+    has it (Vovk, Gammerman and Shafer 2005). With few machines that widens the interval.
+    """
     runs = Counter(r.machine for r in residues)
     weighted = sorted((r.ratio, runs[r.machine] ** -0.5) for r in residues)
-    low, high = (weighted_quantile(weighted, share) for share in (tail, 1 - tail))
+    total = sum(weight for _, weight in weighted)
+    low = weighted_quantile(weighted, (_TAIL * (total + 1) - 1) / total)
+    high = weighted_quantile(weighted, (1 - _TAIL) * (total + 1) / total)
     return Spread(min(1.0, low), max(1.0, high), len(residues), len(runs), of)
 
 
