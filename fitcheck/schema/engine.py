@@ -286,6 +286,8 @@ class Engine:
     overhead_s_per_further_token: float = 0.0  # and layer: what comes beside the products of a pass
     overhead_s: float = 0.0  # of a token, whatever the model: sampling, starting the graph
     overhead_s_per_product: float = 0.0  # a matrix begins: the memory's latency, threads that wait
+    overlap: float = OVERLAP  # of its own code where a machine's kernels were timed, as TypeRate has it
+    overhead_s_per_number: float = 0.0  # of a layer's vectors: norms, quantising, gating between the products
     routing: Routing | None = None  # None: nobody measured it
     draft_checks: bool = False  # a draft takes in all tokens of a pass once more, after those it guessed
     cell_padding: int = 1  # attention runs over whole multiples of so many cells

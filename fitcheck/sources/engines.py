@@ -1,6 +1,7 @@
 """Engine profiles: one TOML file an engine, each figure with its source."""
 
 from fitcheck.schema.engine import (
+    OVERLAP,
     AttentionRate,
     Buffer,
     ConversionStep,
@@ -50,6 +51,8 @@ def _engine(profile: Table, speeds: Table, device: Device) -> Engine:
         overhead_s_per_further_token=part.get("overhead_s_per_further_token", 0.0),
         overhead_s=part.get("overhead_s", 0.0),
         overhead_s_per_product=part.get("overhead_s_per_product", 0.0),
+        overlap=part.get("overlap", OVERLAP),
+        overhead_s_per_number=part.get("overhead_s_per_number", 0.0),
         routing=_routing(part["routing"]) if "routing" in part else None,
         draft_checks=part.get("draft_checks", False),
         cell_padding=part.get("cell_padding", 1),

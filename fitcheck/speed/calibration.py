@@ -71,6 +71,7 @@ def with_factors(engine: Engine, factors: Factors) -> Engine:
         overhead_s=engine.overhead_s * overhead,
         overhead_s_per_layer=engine.overhead_s_per_layer * overhead,
         overhead_s_per_product=engine.overhead_s_per_product * overhead,
+        overhead_s_per_number=engine.overhead_s_per_number * overhead,
         routing=_routing(engine.routing, factors) if engine.routing else None,
         rates=_times(engine.rates, arithmetic),
         attention=tuple(_attention(row, arithmetic) for row in engine.attention),

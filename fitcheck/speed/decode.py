@@ -21,6 +21,7 @@ from fitcheck.speed.loads import bytes_read, known_together, loads
 from fitcheck.speed.passes import Pass
 from fitcheck.speed.roofline import Step, soft_max, step
 from fitcheck.speed.routing import Cores, routing_s
+from fitcheck.speed.vectors import numbers
 
 _WORST_FIRST: tuple[Basis, ...] = ("assumed", "spec", "profile", "measured")
 
@@ -207,6 +208,7 @@ class Decoder(Steps):
         overhead_s = reading.overhead_s
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum([group.matrices for group in self.groups])
+            overhead_s += engine.overhead_s_per_number * numbers(self.runner.model, self.runner.layers)
             overhead_s += self.runner.routing_s
         model, device = self.runner.model, self.runner.device
         work = [load for group in self.groups for load in loads(group, model, device)]

@@ -92,7 +92,7 @@ def core_rate(
     """
     for own in machine.kernel_rates:
         if engine.name == OWN_ENGINE and own.format == weight_type:
-            return CoreRate(own.weights_per_s, own.basis)
+            return CoreRate(own.weights_per_s, own.basis, overlap=engine.overlap)
     rates = [rate for rate in engine.rates if rate.type == weight_type]
     return _for_isa(rates, isa_of(machine), speed or core_speed(engine, machine)) if rates else None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitcheck.footprint.memory import read_groups
+from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.engine import Routing
 from fitcheck.schema.machine import Machine, ReadBandwidth
 from fitcheck.schema.model import Model
