@@ -15,6 +15,7 @@ from fitcheck.accuracy.spread import Residue, spread, spread_of, weighted_quanti
 from fitcheck.render.accuracy import accuracy_markdown
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.measurements import load_runs
+from fitcheck.sources.prompts import load_prompts, prompt_case
 from tests.unit.accuracy.conftest import all_cases, engine_of, own_cases
 
 ratios = st.lists(st.floats(0.2, 5), min_size=1, max_size=60)
@@ -114,7 +115,8 @@ def test_cpu_runs_of_machines_never_seen() -> None:
 
 @pytest.mark.slow
 def test_all_runs_of_machines_never_seen() -> None:
-    found = report(load_runs(), all_cases(), load_engines(), own_cases())
+    prompts = {one: None if one.excluded else prompt_case(one) for one in load_prompts()}
+    found = report(load_runs(), all_cases(), load_engines(), own_cases(), prompts)
     scores = {(score.kind, score.name): score for score in found.scores}
     assert scores["all", "on a GPU"].median <= 0.15
     assert scores["all", "on a CPU"].median <= 0.15
