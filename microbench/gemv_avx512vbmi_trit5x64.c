@@ -83,7 +83,7 @@ typedef struct {
     int16_t of[SETS][ROWS];
 } words; /* in the order that unpacking bytes leaves */
 
-VBMI_INLINE __m512i at(const int8_t *table) { return fc_in_register(_mm512_load_si512(table)); }
+VBMI_INLINE __m512i sums_at(const int8_t *table) { return fc_in_register(_mm512_load_si512(table)); }
 
 /* `groups` codes of each of n sets, `stride` bytes apart; `near` and `far` are where to prefetch. */
 VBMI_INLINE void add_run(const uint8_t *codes, int64_t stride, const int n, int groups, const int8_t *table,
@@ -92,7 +92,8 @@ VBMI_INLINE void add_run(const uint8_t *codes, int64_t stride, const int n, int 
     FC_UNROLL
     for (int s = 0; s < n; s++) low[s] = high[s] = _mm512_setzero_si512();
     for (int g = 0; g < groups; g++, codes += ROWS, table += TABLE) {
-        const __m512i l0 = at(table + LOW), l1 = at(table + LOW + 64), h0 = at(table + HIGH), h1 = at(table + HIGH + 64);
+        const __m512i l0 = sums_at(table + LOW), l1 = sums_at(table + LOW + 64);
+        const __m512i h0 = sums_at(table + HIGH), h1 = sums_at(table + HIGH + 64);
         FC_UNROLL
         for (int s = 0; s < n; s++) {
             const __m512i code = fc_in_register(_mm512_loadu_si512(codes + s * stride));

@@ -101,13 +101,19 @@ static int is_ternary(fc_format format, int64_t cols) {
     return format <= FC_LAST_TERNARY && fc_row_bytes(format, cols) > 0;
 }
 
-/* ---- trit3 and trit5x64: rows interleaved ------------------------------------------------ */
+/* ---- trit3 and trit5x64: rows interleaved ----------------------------------- */
+
+/* `count` weights from column `first` as digits of one number, the first the highest; 0 past the end. */
+static int number_of(const int8_t *weights, int64_t cols, int64_t first, int64_t count) {
+    int number = 0;
+    for (int64_t c = first; c < first + count; c++) number = 3 * number + (c < cols ? weights[c] : 0);
+    return number;
+}
 
 static void pack_trit3(const int8_t *weights, int64_t cols, uint8_t *lane) {
     for (int64_t first = 0; first < cols; first += FC_TRIT3_GROUP, lane += FC_TRIT3_GROUP_BYTES)
         for (int step = 0; step < FC_TRIT3_STEPS; step++) {
-            int code = 0;
-            for (int64_t c = first + 3 * step; c < first + 3 * step + 3; c++) code = 3 * code + (c < cols ? weights[c] : 0);
+            int code = number_of(weights, cols, first + 3 * step, 3);
             uint8_t *nibbles = lane + step / 2 * FC_TRIT3_ROWS, *signs = lane + FC_TRIT3_SIGNS;
             int shift = step % 2 * 4, sign = 0x80 >> step;
             *nibbles = (uint8_t)((*nibbles & ~(15 << shift)) | abs(code) << shift);
@@ -124,17 +130,16 @@ static void unpack_trit3(const uint8_t *lane, int64_t cols, int8_t *weights) {
 }
 
 static void pack_trit5x64(const int8_t *weights, int64_t cols, uint8_t *lane) {
-    for (int64_t first = 0; first < cols; first += 5, lane += FC_TRIT5X64_ROWS) {
-        int code = 0;
-        for (int64_t c = first; c < first + 5; c++) code = 3 * code + (c < cols ? weights[c] : 0);
-        *lane = fc_trit5x64_byte(code);
-    }
+    for (int64_t first = 0; first < cols; first += 5, lane += FC_TRIT5X64_ROWS)
+        *lane = fc_trit5x64_byte(number_of(weights, cols, first, 5));
 }
 
 static void unpack_trit5x64(const uint8_t *lane, int64_t cols, int8_t *weights) {
     for (int64_t c = 0; c < cols; c++)
         weights[c] = (int8_t)fc_trit5x64_weight(lane[c / 5 * FC_TRIT5X64_ROWS], (int)(c % 5));
 }
+
+static int in_lanes(fc_format format) { return format == FC_trit3 || format == FC_trit5x64; }
 
 /* ---- any ternary layout ------------------------------------------------------- */
 
@@ -145,12 +150,9 @@ int fc_pack_row(fc_format format, const int8_t *weights, int64_t rows, int64_t c
         fc_tl_pack_row(format, weights, rows, cols, data, index);
         return 0;
     }
-    if (format == FC_trit3) {
-        pack_trit3(weights, cols, data + fc_lane_of_64(index, fc_row_bytes(format, cols)));
-        return 0;
-    }
-    if (format == FC_trit5x64) {
-        pack_trit5x64(weights, cols, data + fc_lane_of_64(index, fc_row_bytes(format, cols)));
+    if (in_lanes(format)) {
+        uint8_t *lane = data + fc_lane_of_64(index, fc_row_bytes(format, cols));
+        (format == FC_trit3 ? pack_trit3 : pack_trit5x64)(weights, cols, lane);
         return 0;
     }
     uint8_t *row = data + index * fc_row_bytes(format, cols);
@@ -169,12 +171,9 @@ int fc_unpack_row(fc_format format, const uint8_t *data, int64_t rows, int64_t c
         fc_tl_unpack_row(format, data, rows, cols, index, weights);
         return 0;
     }
-    if (format == FC_trit3) {
-        unpack_trit3(data + fc_lane_of_64(index, fc_row_bytes(format, cols)), cols, weights);
-        return 0;
-    }
-    if (format == FC_trit5x64) {
-        unpack_trit5x64(data + fc_lane_of_64(index, fc_row_bytes(format, cols)), cols, weights);
+    if (in_lanes(format)) {
+        const uint8_t *lane = data + fc_lane_of_64(index, fc_row_bytes(format, cols));
+        (format == FC_trit3 ? unpack_trit3 : unpack_trit5x64)(lane, cols, weights);
         return 0;
     }
     const uint8_t *row = data + index * fc_row_bytes(format, cols);

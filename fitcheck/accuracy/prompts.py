@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from statistics import median
 
-from fitcheck.accuracy.spread import weighted_quantile
+from fitcheck.accuracy.spread import p90
 from fitcheck.footprint.reads import ReadGroup
 from fitcheck.placement import spread_over
 from fitcheck.schema.accuracy import PromptScore, PublishedPrompt
@@ -71,6 +71,6 @@ def _score(name: str, group: Sequence[tuple[PromptCase, float | None]]) -> Promp
         runs=len(errors),
         machines=len({case.run.machine for case, _ in known}),
         median=median(errors) if errors else 0.0,
-        p90=weighted_quantile([(one, 1.0) for one in errors], 0.9) if errors else 0.0,
+        p90=p90(errors) if errors else 0.0,
         unknown=len(group) - len(known),
     )

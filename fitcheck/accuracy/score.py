@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from fitcheck.accuracy.spread import weighted_quantile
+from fitcheck.accuracy.spread import p90
 from fitcheck.schema.accuracy import Judged, Score
 
 
@@ -16,7 +16,7 @@ def score(kind: str, name: str, judged: Sequence[Judged]) -> Score:
         machines=len({j.run.machine for j in judged}),
         median_in_sample=median(error(j.in_sample, j) for j in judged),
         median=median(errors),
-        p90=weighted_quantile([(e, 1.0) for e in errors], 0.9),
+        p90=p90(errors),
         coverage=sum(j.low <= j.run.tokens_per_s <= j.high for j in judged) / len(judged),
         median_bandwidth_over_size=median(error(j.bandwidth_over_size, j) for j in judged),
         median_llmfit=median(error(j.llmfit, j) for j in judged),

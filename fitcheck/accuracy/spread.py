@@ -71,6 +71,11 @@ def spread_of(residues: Sequence[Residue], of: str) -> Spread:
     return Spread(min(1.0, low), max(1.0, high), len(residues), len(runs), of)
 
 
+def p90(errors: Sequence[float]) -> float:
+    """The 90th percentile of ordered errors, each of equal weight."""
+    return weighted_quantile([(error, 1.0) for error in errors], 0.9)
+
+
 def weighted_quantile(weighted: Sequence[tuple[float, float]], share: float) -> float:
     """The least of the ordered (value, weight) pairs whose weights so far reach the share of all."""
     wanted, total = share * sum(weight for _, weight in weighted), 0.0

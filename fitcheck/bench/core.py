@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from fitcheck.bench import native
-from fitcheck.bench.kernels import CACHED_BYTES, CACHED_PASSES, COLS, check
+from fitcheck.bench.kernels import CACHED_PASSES, COLS, cached_shape, check
 from fitcheck.schema.engine import TypeRate
 
 READING_S = 0.12
@@ -37,8 +37,8 @@ def clock_of(reference: Sequence[TypeRate], threads: int) -> Iterator[CoreClock 
     if row is None:
         yield None
         return
-    rows = threads * max(8, CACHED_BYTES // native.row_bytes(row.type, COLS))
-    with native.Pool(threads) as pool, native.Matrix(row.type, rows, COLS, pool) as matrix:
+    rows, cols = cached_shape(row.type, COLS)
+    with native.Pool(threads) as pool, native.Matrix(row.type, threads * rows, cols, pool) as matrix:
         check(row.type, matrix)
         yield CoreClock(row, threads, lambda: _reading(matrix) / threads)
 

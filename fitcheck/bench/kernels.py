@@ -59,14 +59,14 @@ def cached_rate(format_name: str, cols: int = COLS) -> float:
 
 
 def _cached_rate(name: str, single: native.Pool, cols: int = COLS) -> float:
-    with native.Matrix(name, *_cached_shape(name, cols), single) as matrix:
+    with native.Matrix(name, *cached_shape(name, cols), single) as matrix:
         check(name, matrix)
         timing = matrix.time(CACHED_ROUNDS, CACHED_PASSES)
     # The best round: whatever else runs can only slow a core down.
     return timing.weights * timing.passes / min(timing.seconds)
 
 
-def _cached_shape(name: str, cols: int) -> tuple[int, int]:
+def cached_shape(name: str, cols: int) -> tuple[int, int]:
     """Rows and columns of a matrix that stays in the cache."""
     if native.rows_together(name) == 1:
         return max(8, CACHED_BYTES // native.row_bytes(name, cols)), cols

@@ -40,11 +40,12 @@ _NO_LIMIT = 1 << 62
 @lru_cache(maxsize=512)
 def _ffn(model: Model) -> int:
     """The widest inner row that a token passes: of a dense block, or of all experts that it meets."""
-    widths = (_passed(part) for layer in model.layers for part in layer.ffns)
+    widths = (inner_size(part) for layer in model.layers for part in layer.ffns)
     return max(widths, default=0)
 
 
-def _passed(part: object) -> int:
+def inner_size(part: object) -> int:
+    """Of a feed-forward block, or of all experts that a token meets."""
     if isinstance(part, Experts):
         return part.active * part.size + part.shared_size
     return part.size if isinstance(part, FeedForward) else 0

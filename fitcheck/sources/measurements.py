@@ -1,10 +1,10 @@
 """Published runs: ``profiles/measurements``, one CSV file a collection. Only ``accuracy`` reads them."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from fitcheck.accuracy.case import Case
 from fitcheck.errors import BadInput
@@ -20,27 +20,37 @@ from fitcheck.sources.catalog import load_model
 from fitcheck.sources.machines import load_machine
 from fitcheck.sources.profiles import profiles_directory
 
+Row = TypeVar("Row")
+
 
 def load_runs() -> tuple[PublishedRun, ...]:
     """Every published row, the unusable ones with their reason. Raises BadInput for a faulty file."""
-    files = sorted((profiles_directory() / "measurements").glob("*.csv"))
-    return tuple(run for file in files for run in _read(file))
+    return read_rows("measurements", _run)
 
 
 def load_case(run: PublishedRun) -> Case:
     """A usable run with the model and the machine it names, as the catalogue knows them."""
-    model = _model(run.model)
-    return Case(run, model, _machine(run.machine), _groups(model, run.format, run.rest_type))
+    model = model_of(run.model)
+    return Case(run, model, machine_of(run.machine), groups_of(model, run.format, run.rest_type))
 
 
-def _read(path: Path) -> Iterator[PublishedRun]:
+def read_rows(folder: str, row_of: Callable[[str, dict[str, str]], Row]) -> tuple[Row, ...]:
+    """What a folder of ``profiles`` tells, file by file: each row by its file's name and its columns.
+
+    Raises BadInput for a faulty file.
+    """
+    files = sorted((profiles_directory() / folder).glob("*.csv"))
+    return tuple(row for file in files for row in _read(file, folder, row_of))
+
+
+def _read(path: Path, folder: str, row_of: Callable[[str, dict[str, str]], Row]) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
-                yield _run(path.stem, row)
+                yield row_of(path.stem, row)
             except (KeyError, TypeError, ValueError) as error:
                 raise BadInput(
-                    f"profiles/measurements/{path.name}, line {number}, is faulty: {error}", "mend the file"
+                    f"profiles/{folder}/{path.name}, line {number}, is faulty: {error}", "mend the file"
                 ) from error
 
 
@@ -68,16 +78,16 @@ def _run(collection: str, row: dict[str, str]) -> PublishedRun:
     )
 
 
-_model = cache(load_model)
+model_of = cache(load_model)
 
 
 @cache
-def _machine(stem: str) -> Machine:
+def machine_of(stem: str) -> Machine:
     return load_machine(stem)
 
 
 @cache
-def _groups(model: Model, format_name: str, rest_type: str | None) -> tuple[ReadGroup, ...]:
+def groups_of(model: Model, format_name: str, rest_type: str | None = None) -> tuple[ReadGroup, ...]:
     """What a token reads; a file may keep embedding and output in another type than the format's rule."""
     groups = read_groups(model, format_name)
     if rest_type is None:

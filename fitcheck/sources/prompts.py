@@ -1,43 +1,23 @@
 """Published prompts: ``profiles/measurements/prompts``, one CSV file a collection. For ``accuracy`` alone."""
 
-import csv
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 from fitcheck.accuracy.prompts import PromptCase
-from fitcheck.errors import BadInput
-from fitcheck.footprint.reads import read_groups
 from fitcheck.schema.accuracy import PublishedPrompt
 from fitcheck.schema.engine import Device
 from fitcheck.schema.request import FlashAttention
-from fitcheck.sources.catalog import load_model
-from fitcheck.sources.machines import load_machine
-from fitcheck.sources.profiles import profiles_directory
+from fitcheck.sources.measurements import groups_of, machine_of, model_of, read_rows
 
 
 def load_prompts() -> tuple[PublishedPrompt, ...]:
     """Every row, the unusable ones with their reason. Raises BadInput for a faulty file."""
-    files = sorted((profiles_directory() / "measurements" / "prompts").glob("*.csv"))
-    return tuple(run for file in files for run in _read(file))
+    return read_rows("measurements/prompts", _run)
 
 
 def prompt_case(run: PublishedPrompt) -> PromptCase:
     """A usable row with the model and the machine it names, as the catalogue knows them."""
-    model = load_model(run.model)
-    return PromptCase(run, model, load_machine(run.machine), read_groups(model, run.format))
-
-
-def _read(path: Path) -> Iterator[PublishedPrompt]:
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                yield _run(path.stem, row)
-            except (KeyError, TypeError, ValueError) as error:
-                raise BadInput(
-                    f"profiles/measurements/prompts/{path.name}, line {number}, is faulty: {error}",
-                    "mend the file",
-                ) from error
+    model = model_of(run.model)
+    return PromptCase(run, model, machine_of(run.machine), groups_of(model, run.format))
 
 
 def _run(collection: str, row: dict[str, str]) -> PublishedPrompt:

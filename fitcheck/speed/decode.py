@@ -128,7 +128,12 @@ class Runner:
         return Reading(device.bandwidth, device.bytes_per_s, overhead_s)
 
     @cached_property
-    def routing_s(self) -> float:
+    def beside_products_s(self) -> float:
+        """What vectors and experts cost beside the products, whatever their types."""
+        per_number = self.engine.overhead_s_per_number
+        return (per_number * numbers(self.model, self.layers) if per_number else 0.0) + self._routing_s()
+
+    def _routing_s(self) -> float:
         """What experts cost beside their weights; nothing where nobody measured it."""
         known, cores = self.engine.routing, self.cores
         if known is None or cores is None:
@@ -208,8 +213,7 @@ class Decoder(Steps):
         overhead_s = reading.overhead_s
         if not self.runner.card:
             overhead_s += engine.overhead_s_per_product * sum([group.matrices for group in self.groups])
-            overhead_s += engine.overhead_s_per_number * numbers(self.runner.model, self.runner.layers)
-            overhead_s += self.runner.routing_s
+            overhead_s += self.runner.beside_products_s
         model, device = self.runner.model, self.runner.device
         work = [load for group in self.groups for load in loads(group, model, device)]
         return step(work, reading.bytes_per_s, overhead_s=overhead_s)

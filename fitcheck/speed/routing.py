@@ -1,10 +1,10 @@
 """What a token spends on experts beside reading and multiplying them."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from fitcheck.schema.engine import Routing
-from fitcheck.schema.model import Experts, Layer, Model
+from fitcheck.schema.model import Experts, Model
+from fitcheck.speed.vectors import among
 
 
 class Cores(NamedTuple):
@@ -19,8 +19,7 @@ def routing_s(model: Model, known: Routing, cores: Cores, layers: range | None =
 
     Nobody measured how much of it further tokens of a pass add.
     """
-    chosen: Sequence[Layer] = model.layers if layers is None else model.layers[layers.start : layers.stop]
-    parts = [part for layer in chosen for part in layer.ffns if isinstance(part, Experts)]
+    parts = [part for layer in among(model, layers) for part in layer.ffns if isinstance(part, Experts)]
     matrices = sum(part.active * (3 if part.gated else 2) for part in parts)
     said = sum(part.active * (part.latent_size or model.hidden_size) for part in parts)
     summing_s = said * known.sum_s / (cores.number * cores.speed)

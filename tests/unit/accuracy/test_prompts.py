@@ -8,7 +8,7 @@ import pytest
 from fitcheck.accuracy.prompts import PromptCase, prompt_scores
 from fitcheck.errors import BadInput
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.sources import prompts
+from fitcheck.sources import measurements
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import stems
 from fitcheck.sources.prompts import load_prompts, prompt_case
@@ -60,7 +60,7 @@ def test_a_faulty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "measurements" / "prompts"
     folder.mkdir(parents=True)
     (folder / "new.csv").write_text("machine,device,cards\nrtx-3090,gpu,many\n", encoding="utf-8")
-    monkeypatch.setattr(prompts, "profiles_directory", lambda: tmp_path)
+    monkeypatch.setattr(measurements, "profiles_directory", lambda: tmp_path)
     with pytest.raises(BadInput, match=r"prompts/new\.csv, line 2"):
         load_prompts()
 
