@@ -194,16 +194,16 @@ VNNI_INLINE __m512 add_q4_k(__m512 total, const uint8_t *b, const int8_t *q, con
     return fc_add_scaled(total, low, -(fc_half(b + 2) * scale));
 }
 
-/* Scales of 64 columns, one for each 16 of them: four bytes to 32 words. */
-VNNI_INLINE __m512i four_scales(const uint8_t *at) {
-    __m512i all = _mm512_cvtepi8_epi16(_mm256_set1_epi32((int32_t)fc_load_u32(at)));
-    __m512i order = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002,
-                                     0x0001000100010001, 0x0001000100010001, 0, 0);
-    return _mm512_permutexvar_epi16(order, all);
+/* Scales of columns 64 k to 64 k + 63, one for each 16 of them, as words. */
+VNNI_INLINE __m512i four_scales(__m512i sixteen, int k) {
+    const __m512i order = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002,
+                                           0x0001000100010001, 0x0001000100010001, 0, 0);
+    return _mm512_permutexvar_epi16(_mm512_add_epi16(order, _mm512_set1_epi16((short)(4 * k))), sixteen);
 }
 
 VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, const int32_t *lane_sum, float scale) {
-    const uint8_t *scales = b + FC_Q6K_SCALES;
+    const __m256i words = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(b + FC_Q6K_SCALES)));
+    const __m512i scales = _mm512_castsi256_si512(words);
     __m512i sum = _mm512_setzero_si512(), nibble = _mm512_set1_epi8(15), two_bits = _mm512_set1_epi8(0x30);
     __m512i to_low = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
     __m512i to_high = _mm512_inserti64x4(_mm512_set1_epi16(0), _mm256_set1_epi16(2), 1);
@@ -216,12 +216,13 @@ VNNI_INLINE __m512 add_q6_k(__m512 total, const uint8_t *b, const int8_t *q, con
         __m512i top1 = _mm512_and_si512(_mm512_srlv_epi16(high, to_high), two_bits);
         __m512i w0 = _mm512_or_si512(_mm512_and_si512(low, nibble), top0);
         __m512i w1 = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble), top1);
-        sum = add_products(sum, w0, q + 128 * half, four_scales(scales + 8 * half));
-        sum = add_products(sum, w1, q + 128 * half + 64, four_scales(scales + 8 * half + 4));
+        sum = add_products(sum, w0, q + 128 * half, four_scales(scales, 2 * half));
+        sum = add_products(sum, w1, q + 128 * half + 64, four_scales(scales, 2 * half + 1));
     }
-    __m512i offset = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)scales));
-    offset = _mm512_slli_epi32(_mm512_mullo_epi32(offset, fc_load_sums(lane_sum)), 5);
-    return fc_add_scaled(total, _mm512_sub_epi32(sum, offset), fc_half(b + FC_Q6K_D) * scale);
+    /* Weights came plus 32. Sums of sixteen fit a word, and so do scales times 32. */
+    __m512i offset = _mm512_cvtepu16_epi32(_mm256_mullo_epi16(words, _mm256_set1_epi16(-32)));
+    sum = _mm512_dpwssd_epi32(sum, fc_load_sums(lane_sum), offset);
+    return fc_add_scaled(total, sum, fc_half(b + FC_Q6K_D) * scale);
 }
 
 FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, FC_BLOCK_ROWS)
