@@ -70,7 +70,8 @@ class EngineCheck:
 
     @property
     def _threads(self) -> int:
-        return threads_for(self.machine, self.request.threads or self.machine.cores)
+        asked, machine = self.request.threads, self.machine
+        return threads_for(machine, asked) if asked else machine.cores or machine.threads or 1
 
     def _predict(self, machine: Machine) -> FormatPlan:
         request = replace(self.request, threads=self._threads, prompt=self.run.prompt or None)
