@@ -157,7 +157,7 @@ class NeedsScreen(BaseScreen):
             table = self.query_one("#candidates", RowTable)
             table.empty = "" if words == _counted(0) else table.empty
             rows = [_candidate(one) for one in sorted(found, key=_speed)]
-            # Until a person is in the list it stands at its first row, or rows found later would carry it off.
+            # Until a person is in the list it stands at its first row, or later rows would carry it off.
             table.show(rows, rows[0].key if rows and not table.has_focus else None)
 
 
