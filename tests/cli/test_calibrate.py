@@ -161,7 +161,9 @@ def test_a_failing_engine_is_one_line(
     fake: str, said: str, tiny_gguf: Path, llama_bench: str, tmp_path: Path
 ) -> None:
     asked = ("verify", "--engine", "llama.cpp", str(tiny_gguf), "--llama-bench", llama_bench)
-    done = run(*asked, "--time-limit", "1" if fake == "hang" else "60", data=tmp_path, FAKE=fake)
+    done = run(
+        *asked, "--threads", "1", "--time-limit", "1" if fake == "hang" else "60", data=tmp_path, FAKE=fake
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
