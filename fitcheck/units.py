@@ -45,13 +45,15 @@ def parse_bandwidth(text: str) -> float:
 def parse_tokens(text: str) -> int:
     """A count of tokens; `8k` means 8192, as context lengths are powers of two."""
     number, suffix = _split(text, "a number of tokens", "write it as 4096 or 8k")
-    if suffix not in _COUNT or number * _COUNT[suffix] < 1:
+    if suffix not in _COUNT or number * _COUNT[suffix] < 1 or number * _COUNT[suffix] % 1:
         raise _bad(text, "a number of tokens", "write it as 4096 or 8k")
     return int(number * _COUNT[suffix])
 
 
 def gib(size: int | float, digits: int = 1) -> str:
     """A memory capacity for people: `15.9 GiB`."""
+    if 0 < size < 0.5 * GIB / 10**digits:  # it would print as nothing
+        return f"{size / MIB:.3g} MiB"
     return f"{size / GIB:.{digits}f} GiB"
 
 
@@ -65,6 +67,11 @@ def spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def counted(number: int | str, thing: str) -> str:
+    """``1 thread``, ``2 threads``; what stands for an unknown number is like many."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def gb_per_s(rate: float) -> str:
     """A bandwidth for people: `51.2 GB/s`."""
     return f"{rate / GB:.1f} GB/s"
@@ -72,7 +79,9 @@ def gb_per_s(rate: float) -> str:
 
 def tokens(count: int) -> str:
     """A context length for people: `131072` as `128k`, `25088` as `24.5k`, `4000` as `4000`."""
-    return str(count) if count < KIB or count % 256 else f"{count / KIB:.4g}k"
+    if count < KIB or count % 256:
+        return str(count)
+    return f"{count / KIB:.4g}k" if count < 1000 * KIB else f"{count / KIB:.0f}k"
 
 
 def rate(value: float) -> str:

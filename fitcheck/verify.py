@@ -13,6 +13,7 @@ from fitcheck.bench.native import arrangement, kernel_isa
 from fitcheck.bench.native.decoder import layer_bytes, outside_bytes
 from fitcheck.bench.shape import DecodeShape, decode_shape, weights_by_width
 from fitcheck.bench.statistics import doubt, ratios
+from fitcheck.bench.threads import threads_for
 from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.mixes import find_format
@@ -59,7 +60,7 @@ def verify(
     context = context_for(model, request.context)
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
-    threads = request.threads or machine.threads or 1
+    threads = threads_for(machine, request.threads)
     own = next(engine for engine in engines if engine.name == OWN_ENGINE)
     surroundings = environment(machine, own.pages)
     tell = progress or (lambda share: None)

@@ -10,6 +10,7 @@ from fitcheck.bench.core import CoreClock, clock_of
 from fitcheck.bench.engine_run import Beside, Progress, Round, run_rounds
 from fitcheck.bench.environment import environment
 from fitcheck.bench.statistics import doubt, moved, ratios, spread
+from fitcheck.bench.threads import threads_for
 from fitcheck.expectation import bytes_per_token, predicted, prefill_speed
 from fitcheck.runners.task import Runner, Session, Task, Timed
 from fitcheck.schema.calibration import Shape
@@ -69,7 +70,8 @@ class EngineCheck:
 
     @property
     def _threads(self) -> int:
-        return self.request.threads or self.machine.cores or self.machine.threads or 1
+        asked, machine = self.request.threads, self.machine
+        return threads_for(machine, asked) if asked else machine.cores or machine.threads or 1
 
     def _predict(self, machine: Machine) -> FormatPlan:
         request = replace(self.request, threads=self._threads, prompt=self.run.prompt or None)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from fitcheck.footprint.reads import ReadGroup
 from fitcheck.footprint.shards import shard_of
-from fitcheck.schema.accuracy import PublishedRun
+from fitcheck.schema.accuracy import Published, PublishedRun
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
@@ -13,13 +14,22 @@ from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Decode, Runner
 from fitcheck.speed.parallel import ParallelDecoder
 
+Row = TypeVar("Row", bound=Published)
+
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    run: PublishedRun
+class Known(Generic[Row]):
+    """A published row with the model and the machine that it names, and what a token reads."""
+
+    run: Row
     model: Model
     machine: Machine
     groups: tuple[ReadGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case(Known[PublishedRun]):
+    """A decode speed."""
 
     def predict(self, engine: Engine) -> Decode:
         run = self.run

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from statistics import median
 
+from fitcheck.accuracy.case import Known
 from fitcheck.accuracy.spread import p90
-from fitcheck.footprint.reads import ReadGroup
 from fitcheck.placement import spread_over
 from fitcheck.schema.accuracy import PromptScore, PublishedPrompt
 from fitcheck.schema.engine import Engine
-from fitcheck.schema.machine import Machine
-from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.speed.decode import Runner
 from fitcheck.speed.pipeline import Pipeline, Stage
@@ -20,11 +18,8 @@ from fitcheck.speed.prefill import Prefiller, Prompts
 
 
 @dataclass(frozen=True, slots=True)
-class PromptCase:
-    run: PublishedPrompt
-    model: Model
-    machine: Machine
-    groups: tuple[ReadGroup, ...]
+class PromptCase(Known[PublishedPrompt]):
+    """The speed at which a prompt was taken in."""
 
     def expected(self, engine: Engine) -> float | None:
         """Tokens a second, from an empty cache; None where no speed is said."""

@@ -7,6 +7,7 @@ from statistics import median
 from fitcheck.bench.batches import measure_batches
 from fitcheck.bench.environment import environment
 from fitcheck.bench.kernels import Progress, measure_kernels
+from fitcheck.bench.threads import threads_for
 from fitcheck.footprint.formats import WEIGHT_TYPES
 from fitcheck.schema.machine import KernelRate, Machine
 from fitcheck.schema.measurement import Benchmark
@@ -34,9 +35,9 @@ def run_benchmark(
 ) -> BenchmarkRun:
     """Measure the kernels on huge pages with ``threads`` threads (all where None).
 
-    ``batch`` asks for so many tokens at once, too.
+    ``batch`` asks for so many tokens at once, too. Raises BadInput for threads that the machine hasn't.
     """
-    threads = threads or machine.threads or 1
+    threads = threads_for(machine, threads)
     surroundings = environment(machine, "huge")
     kernels = measure_kernels(formats, threads, buffer_bytes, progress=progress)
     benchmark = Benchmark(

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from fitcheck.cli.numbers import count_option
 from fitcheck.cli.options import format_option, json_option, threads_option
 from fitcheck.errors import BadInput
 
@@ -11,7 +12,7 @@ from fitcheck.errors import BadInput
 @click.command()
 @format_option
 @threads_option
-@click.option("--batch", type=click.IntRange(2, 8), metavar="2..8", help="So many tokens at once, too.")
+@count_option("--batch", least=2, most=8, metavar="2..8", help="So many tokens at once, too.")
 @json_option
 def command(formats: tuple[str, ...], threads: int | None, batch: int | None, as_json: bool) -> int:
     """Check each packed kernel against the scalar one, then time it.

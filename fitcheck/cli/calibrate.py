@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from fitcheck.cli.asked import base_machine
+from fitcheck.cli.numbers import count_option, rate_option
 from fitcheck.cli.options import (
-    base_machine,
     depth_option,
+    flash_attention_option,
     json_option,
     kv_type_option,
     threads_option,
@@ -24,11 +26,8 @@ from fitcheck.sources.calibration import Kept
 
 @click.command()
 @click.argument("source", required=False)
-@click.option("--measured", type=click.FloatRange(0, min_open=True), metavar="TOKENS/S",
-              help="The decode speed that SOURCE, a model, was seen to have.")  # fmt: skip
-@click.option(
-    "--prompt", type=click.IntRange(1, 1 << 20), help="--measured is the prefill of so many tokens."
-)
+@rate_option("--measured", "TOKENS/S", help="The decode speed that SOURCE, a model, was seen to have.")
+@count_option("--prompt", least=1, most=1 << 20, help="--measured is the prefill of so many tokens.")
 @click.option("--model", metavar="MODEL", help="The model that the results are of, where they don't say.")
 @click.option("--format", "format_name", metavar="FORMAT", help="Its weight format.")
 @click.option("--engine", metavar="NAME", default="llama.cpp", show_default=True, help="What ran it.")
@@ -36,7 +35,7 @@ from fitcheck.sources.calibration import Kept
 @depth_option
 @threads_option
 @kv_type_option
-@click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
+@flash_attention_option
 @ubatch_option
 @click.option("--machine", "machine_name", metavar="NAME", help="The machine that ran it, if not this one.")
 @click.option("--list", "listing", is_flag=True, help="Show what was learned, and from which runs.")
@@ -56,11 +55,7 @@ def command(source: str | None, as_json: bool, **options: Any) -> int:
     from fitcheck.sources.calibration import load_calibration, save_calibration  # noqa: PLC0415
     from fitcheck.sources.engines import load_engines  # noqa: PLC0415
 
-    verbs = [name for name in ("listing", "undo", "clear") if options[name]]
-    if len(verbs) + (source is not None) != 1:
-        raise BadInput(
-            "one thing at a time", "give results, a model with --measured, --list, --undo or --clear"
-        )
+    _check_asked(source, options)
     machine, engines = base_machine(options["machine_name"]), load_engines()
     before, notice = load_calibration(machine)
     if notice:
@@ -78,6 +73,20 @@ def command(source: str | None, as_json: bool, **options: Any) -> int:
 
         print_calibration(shown, sys.stdout)
     return 0
+
+
+def _check_asked(source: str | None, options: Mapping[str, Any]) -> None:
+    """One thing at a time, and a speed only of a model. Raises BadInput."""
+    verbs = [name for name in ("listing", "undo", "clear") if options[name]]
+    choices = "give results, a model with --measured, --list, --undo or --clear"
+    if len(verbs) + (source is not None) > 1:
+        raise BadInput("that is more than one thing to do", choices)
+    if source is None and options["measured"] is not None:
+        raise BadInput(
+            "--measured says how fast, but of no model", "name it: fitcheck calibrate 8b --measured 8"
+        )
+    if source is None and not verbs:
+        raise BadInput("there is nothing to learn from", choices)
 
 
 def _changed(

@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 
+from fitcheck.cli.asked import engines_of, machine_from, request_from
 from fitcheck.cli.options import (
     context_option,
-    engines_of,
     json_option,
     kv_type_option,
-    machine_from,
     machine_options,
     placement_options,
-    request_from,
     slots_option,
     ubatch_option,
 )

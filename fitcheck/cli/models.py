@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from fitcheck.cli.options import (
-    context_option,
-    engines_of,
-    format_option,
-    json_option,
-    kv_type_option,
-    machine_from,
-    machine_options,
-)
-from fitcheck.errors import FitcheckError, UnknownName
+from fitcheck.cli.asked import engines_of, machine_from, typed
+from fitcheck.cli.numbers import amount_option
+from fitcheck.cli.options import context_option, format_option, json_option, kv_type_option, machine_options
+from fitcheck.errors import BadInput, FitcheckError, UnknownName
 from fitcheck.planner import find_engine
 from fitcheck.ranking import SORTS, Taste
 from fitcheck.schema.engine import Engine
@@ -39,8 +32,10 @@ _LISTING = ("words", "local", "as_json")
 @kv_type_option
 @format_option
 @click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
-@click.option("--sort", type=click.Choice(list(SORTS)), default="best", show_default=True)
-@click.option("--min-speed", type=click.FloatRange(min=0), default=0.0, help="Only from so many tokens/s.")
+@click.option(
+    "--sort", type=click.Choice(list(SORTS)), default="best", show_default=True, help="What comes first."
+)
+@amount_option("--min-speed", least=0, default=0.0, help="Only from so many tokens/s.")
 @click.option("--all", "everything", is_flag=True, help="Also what does not fit.")
 @json_option
 def command(words: Sequence[str], local: bool, as_json: bool, **options: Any) -> int:
@@ -49,7 +44,11 @@ def command(words: Sequence[str], local: bool, as_json: bool, **options: Any) ->
     WORDS keep those whose name, architecture or kind (moe, ternary) holds them all.
     """
     if local:
-        return _print_local(_local(options), as_json)
+        if option := typed("sort", "min_speed", "everything"):
+            raise BadInput(
+                f"--local lists all files by name, and {option} ranks the catalogue", "say one of them"
+            )
+        return _print_local(_local(words, options), as_json)
     models = _named(" ".join(words))
     if _ranks(click.get_current_context()):
         return _print_ranking(models, as_json, options)
@@ -58,8 +57,7 @@ def command(words: Sequence[str], local: bool, as_json: bool, **options: Any) ->
 
 def _ranks(context: click.Context) -> bool:
     """Whether anything was typed that asks what runs."""
-    asked = [name for name in context.params if name not in _LISTING]
-    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in asked)
+    return typed(*(name for name in context.params if name not in _LISTING)) is not None
 
 
 def _named(text: str) -> list[Model]:
@@ -137,8 +135,8 @@ def _catalogue(models: Sequence[Model]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["parameters"], row["name"]))
 
 
-def _local(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each file's own plan on the machine; a file that can't be judged says why."""
+def _local(words: Sequence[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each file whose name holds the words, with its plan on the machine or why it has none."""
     from fitcheck.sources.local_stores import local_models  # noqa: PLC0415
 
     machine = machine_from(options)
@@ -152,6 +150,7 @@ def _local(options: dict[str, Any]) -> list[dict[str, Any]]:
             **_judged(model.path, machine, request, engines),
         }
         for model in local_models()
+        if all(word.lower() in model.name.lower() for word in words)
     ]
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from fitcheck.cli.asked import check_room
+from fitcheck.cli.numbers import rate_option
 from fitcheck.cli.options import (
     context_option,
     depth_option,
@@ -17,9 +19,7 @@ from fitcheck.cli.options import (
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--speed", type=click.FloatRange(min=0, min_open=True), default=5.0, help="Tokens/s wished for [5]."
-)
+@rate_option("--speed", "TOKENS/S", default=5.0, help="Tokens/s wished for [5].")
 @context_option
 @depth_option
 @kv_type_option
@@ -42,6 +42,7 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         formats=options["formats"] or found.formats,
         reserve_bytes=options["reserve"],
     )
+    check_room(found.model, request)
     engines, machines = load_engines(), load_machines()
     answer = needs(found.model, request, options["speed"], engines, machines, file=found.file)
     if as_json:

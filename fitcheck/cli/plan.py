@@ -6,19 +6,18 @@ from typing import Any
 
 import click
 
+from fitcheck.cli.asked import check_room, engines_of, machine_from, pass_from, request_from
 from fitcheck.cli.options import (
     context_option,
     depth_option,
-    engines_of,
+    flash_attention_option,
     format_option,
     json_option,
     kv_type_option,
-    machine_from,
     machine_options,
     pass_options,
     placement_options,
     prompt_option,
-    request_from,
     slots_option,
     ubatch_option,
 )
@@ -36,7 +35,7 @@ from fitcheck.sources.resolve import resolve
 @click.option("--engine", metavar="NAME", help="The engine that runs it, for example llama.cpp.")
 @depth_option
 @prompt_option
-@click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
+@flash_attention_option
 @ubatch_option
 @slots_option
 @pass_options
@@ -68,14 +67,12 @@ def answer_for(model: str, **options: Any) -> Plan:
     engines = engines_of(machine)
     request = replace(
         request_from(options),
-        batch=options["batch"],
+        **pass_from(options),
         depth=options["depth"],
         prompt=options["prompt"],
         flash_attention=options["flash_attn"],
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
         formats=options["formats"] or found.formats,
-        speculate=options["speculate"],
-        accept=options["accept"],
-        draft_bytes=options["draft_size"],
     )
+    check_room(found.model, request)
     return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from fitcheck.cli.asked import check_room, engines_of, typed
+from fitcheck.cli.numbers import count_option
 from fitcheck.cli.options import (
     context_option,
     depth_option,
-    engines_of,
+    flash_attention_option,
     json_option,
     kv_type_option,
     ram_option,
@@ -20,6 +22,10 @@ from fitcheck.cli.options import (
 )
 from fitcheck.errors import BadInput
 from fitcheck.schema.measurement import Verification
+
+# What only one of the two ways of running takes.
+_OF_ENGINES = ("llama_bench", "llama_server", "kv_type", "flash_attn", "ubatch", "prompt", "time_limit")
+_OF_KERNELS = ("format_name", "context", "ram")
 
 
 @click.command()
@@ -37,14 +43,10 @@ from fitcheck.schema.measurement import Verification
 @click.option(
     "--llama-server", metavar="PATH", envvar="FITCHECK_LLAMA_SERVER", help="Or this one, over HTTP [PATH]."
 )
-@click.option("--flash-attn", type=click.Choice(("auto", "on", "off")), default="auto", show_default=True)
+@flash_attention_option
 @ubatch_option
-@click.option(
-    "--prompt", type=click.IntRange(0, 1 << 20), default=512, help="Tokens of prefill, 0: none [512]."
-)
-@click.option(
-    "--time-limit", type=click.IntRange(1, 86400), default=300, help="Seconds an engine may take [300]."
-)
+@count_option("--prompt", least=0, most=1 << 20, default=512, help="Tokens of prefill, 0: none [512].")
+@count_option("--time-limit", least=1, most=86400, default=300, help="Seconds an engine may take [300].")
 @json_option
 def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     """Run MODEL's real shape with packed random weights and check the prediction.
@@ -56,6 +58,7 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
     less), else as many whole layers as do. Nothing is left behind, whatever
     ends it.
     """
+    _check_asked(options["engine"])
     if options["engine"]:
         return _show(_of_engine(model, options), as_json)
     from fitcheck.probe import probe_machine  # noqa: PLC0415
@@ -72,9 +75,18 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
             machine, available_bytes=min(options["ram"], machine.available_bytes or options["ram"])
         )
     request = Request(context=options["context"], depth=options["depth"], threads=options["threads"])
+    check_room(found.model, request)
     with progress_bar(f"running {found.model.name}", sys.stderr) as advance:
         result = verify(found.model, format_name, machine, load_engines(), request, progress=advance)
     return _show(result, as_json)
+
+
+def _check_asked(engine: str | None) -> None:
+    """Refuse what the other way of running takes. Raises BadInput."""
+    if engine is None and (option := typed(*_OF_ENGINES)):
+        raise BadInput(f"{option} is for engines, and fitcheck's own kernels run", "add --engine llama.cpp")
+    if engine is not None and (option := typed(*_OF_KERNELS)):
+        raise BadInput(f"{option} is for fitcheck's own kernels, and {engine} runs the file", "leave it out")
 
 
 def _of_engine(model: str, options: Mapping[str, Any]) -> Verification:

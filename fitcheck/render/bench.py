@@ -9,14 +9,14 @@ from rich.text import Text
 
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.measurement import BatchMeasurement, Benchmark, KernelMeasurement
-from fitcheck.units import GB, gb_per_s
+from fitcheck.units import GB, counted, gb_per_s
 
 
 def print_benchmark(benchmark: Benchmark, file: TextIO) -> None:
     console = Console(file=file, highlight=False)
     console.print(
-        f"{benchmark.machine}, {benchmark.threads} threads, {benchmark.pages} pages; plain reads in the same "
-        f"rounds: {gb_per_s(benchmark.read_bandwidth_bytes_per_s)}"
+        f"{benchmark.machine}, {counted(benchmark.threads, 'thread')}, {benchmark.pages} pages; "
+        f"plain reads in the same rounds: {gb_per_s(benchmark.read_bandwidth_bytes_per_s)}"
     )
     console.print()
     console.print(_table(benchmark))

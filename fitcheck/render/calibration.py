@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.calibration import CalibrationReport, Compared, Learned
-from fitcheck.units import rate, tokens
+from fitcheck.units import counted, rate, tokens
 
 _UNKNOWN = "–"
 
@@ -35,7 +35,7 @@ def _factors(learned: Learned) -> str:
         "prefill": found.prefill,
     }
     moved = [f"{name} × {factor:.2f}" for name, factor in parts.items() if f"{factor:.2f}" != "1.00"]
-    runs = "1 run" if learned.runs == 1 else f"{learned.runs} runs"
+    runs = counted(learned.runs, "run")
     return (
         f"{learned.engine} on the {learned.device.upper()}, {runs}: {', '.join(moved) or 'as profiled'}; "
         f"8 of 10 runs within {learned.low:.2f} to {learned.high:.2f} of the expected speed"
@@ -64,7 +64,7 @@ def _table(rows: Sequence[Compared]) -> Table:
 
 def _kind(row: Compared) -> str:
     depth = f" at {tokens(row.depth)}" if row.depth else ""
-    threads = f", {row.threads} threads" if row.threads else ""
+    threads = f", {counted(row.threads, 'thread')}" if row.threads else ""
     return f"{row.kind}{depth}{threads}"
 
 

@@ -20,6 +20,11 @@ def as_json(kind: str, rows: Sequence[Row]) -> str:
     return json.dumps({"schema": f"fitcheck.{kind}/1", kind: list(rows)}, ensure_ascii=False)
 
 
+def rule_as_json(rule: str, bits_per_weight: float) -> str:
+    """One object: ``fitcheck.rule/1``, a block rule worked out."""
+    return json.dumps({"schema": "fitcheck.rule/1", "rule": rule, "bits_per_weight": bits_per_weight})
+
+
 def print_models(rows: Iterable[Row], file: TextIO) -> None:
     table = _table("name", "stands for", "parameters", "active", "layers", "context", "architecture")
     for row in rows:

@@ -10,7 +10,7 @@ from rich.text import Text
 from fitcheck.render.plain import plain_table
 from fitcheck.schema.machine import Machine, Storage
 from fitcheck.speed.disk import disk_of
-from fitcheck.units import KIB, MIB, gb_per_s, gib
+from fitcheck.units import KIB, MIB, counted, gb_per_s, gib
 
 _UNKNOWN = "unknown"
 
@@ -32,7 +32,8 @@ def print_machine(machine: Machine, file: TextIO) -> None:
 
 def _facts(machine: Machine) -> Iterable[tuple[str, str]]:
     yield "CPU", f"{machine.cpu or _UNKNOWN} ({machine.arch or _UNKNOWN})"
-    yield "cores", f"{machine.cores or _UNKNOWN}, {machine.threads or _UNKNOWN} threads for this process"
+    threads = counted(machine.threads or _UNKNOWN, "thread")
+    yield "cores", f"{machine.cores or _UNKNOWN}, {threads} for this process"
     yield "SIMD", " ".join(machine.simd) or _UNKNOWN
     yield "RAM", _memory(machine)
     if machine.caches:

@@ -3,16 +3,13 @@
 from typing import TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from fitcheck.render.cells import UNKNOWN, fits_text, longest, memory_line, only_bytes_fit, speed_text
-from fitcheck.render.plain import FITS_COLOUR, plain_table
-from fitcheck.schema.plan import FormatPlan, Placement, Plan
-from fitcheck.units import GB, GIB, duration, gb_per_s, gib, rate, tokens
+from fitcheck.render.cells import memory_line
+from fitcheck.render.plan_table import plan_table, shares_layers
+from fitcheck.schema.plan import FormatPlan, Plan
+from fitcheck.units import counted, duration, gb_per_s, gib, rate, tokens
 from fitcheck.verdict import NOT_TERNARY
-
-_WIDEST = 1000  # characters; no table of ours comes near
 
 
 def print_plan(plan: Plan, file: TextIO) -> None:
@@ -24,7 +21,7 @@ def print_plan(plan: Plan, file: TextIO) -> None:
     console.print(_machine_line(plan))
     console.print(_request_line(plan))
     console.print()
-    console.print(_fitted(_table(plan), console))
+    console.print(plan_table(plan, console))
     for line in (*_footnotes(plan), *plan.machine.notes):
         console.print(Text(line, style="dim"))
     console.print()
@@ -60,53 +57,6 @@ def _request_line(plan: Plan) -> str:
     return f"context {tokens(request.context or 0)}{slots}, {request.kv_type} cache of {cache}"
 
 
-def _fitted(table: Table, console: Console) -> Table:
-    """With its columns closer together where the screen is narrow, before any cell is folded."""
-    without_end = console.options.update(max_width=_WIDEST)
-    if console.measure(table, options=without_end).maximum > console.width:
-        table.padding = (0, 1, 0, 0)
-    return table
-
-
-def _table(plan: Plan) -> Table:
-    placed = _placed(plan)
-    # Beside a GPU the layers on it take the room of the file's figures: eighty columns hold no more.
-    first = ("gpu layers",) if placed else ("bits", "file GB")
-    table = plain_table()
-    table.add_column("format")
-    for heading in (*first, "total GiB", "fits", "longest", "tokens/s"):
-        table.add_column(heading, justify="right")
-    table.add_column("bound by")
-    for row in plan.plans:
-        table.add_row(*_cells(row, placed), style="bold" if row.format == plan.best else "")
-    return table
-
-
-def _placed(plan: Plan) -> bool:
-    """Whether cards and RAM share the work in any row, so that where layers lie is a question."""
-    return bool(plan.machine.cards) and plan.machine.ram_bytes is not None
-
-
-def _layers(place: Placement | None) -> str:
-    """``37/49``, and with how many layers' experts in RAM: ``49/49 e12``."""
-    if place is None:
-        return UNKNOWN
-    experts = f" e{place.cpu_moe_layers}" if place.cpu_moe_layers else ""
-    return f"{place.gpu_layers}/{place.layers_total}{experts}"
-
-
-def _cells(row: FormatPlan, placed: bool) -> list[str | Text]:
-    return [
-        f"{row.format}{' *' if row.needs_native_training else ''}",
-        *([_layers(row.placement)] if placed else _file(row)),
-        f"{row.total_bytes / GIB:.1f}",
-        Text(fits_text(row), style="dim" if only_bytes_fit(row) else FITS_COLOUR[row.fits]),
-        longest(row.max_context),
-        speed_text(row.decode_tokens_per_s),
-        row.decode_bound or UNKNOWN,
-    ]
-
-
 def _unrun(plan: Plan) -> list[str]:
     """Rows that nobody is known to run here, and those that can't though there is room, by reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -122,22 +72,21 @@ def _range(names: list[str]) -> str:
     return ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
 
 
-def _file(row: FormatPlan) -> list[str]:
-    return [f"{row.bits_per_weight:.2f}", f"{row.weights_bytes / GB:.2f}"]
-
-
 def _footnotes(plan: Plan) -> list[str]:
     notes = []
     if any(row.needs_native_training for row in plan.plans):
         notes.append(f"* {NOT_TERNARY}")
     bases = sorted({row.speed_basis for row in plan.plans if row.speed_basis})
     if bases:
-        notes.append(f"speed: expected (low-high) at an empty context; basis: {', '.join(bases)}")
+        depth = plan.request.depth
+        filled = f"with {tokens(depth)} tokens in the cache" if depth else "at an empty context"
+        notes.append(f"speed: expected (low-high) {filled}; basis: {', '.join(bases)}")
     if any(row.decode_bound == "disk" for row in plan.plans):
         notes.append(f"bound by disk: weights that don't fit are read again for each token{_disk(plan)}")
     notes += _unrun(plan)
-    if any(row.placement and row.placement.cpu_moe_layers for row in plan.plans):
-        notes.append("e12: the experts of 12 layers stay in RAM")
+    counts = (row.placement.cpu_moe_layers for row in plan.plans if row.placement)
+    if layers := next(filter(None, counts), 0):
+        notes.append(f"e{layers}: the experts of {counted(layers, 'layer')} stay in RAM")
     if (best := _best(plan)) is not None:
         notes += [*_uses(plan, best), *_prefill(plan, best), *best.notes]
     return notes
@@ -155,7 +104,7 @@ def _best(plan: Plan) -> FormatPlan | None:
 
 def _uses(plan: Plan, best: FormatPlan) -> list[str]:
     """What the best row takes of each device, where there are several."""
-    if not _placed(plan) or best.placement is None:
+    if not shares_layers(plan) or best.placement is None:
         return []
     told = (
         f"{use.name} {gib(use.need_bytes)}" + (f" of {gib(use.usable_bytes)}" if use.usable_bytes else "")

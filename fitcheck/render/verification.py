@@ -8,14 +8,14 @@ from rich.text import Text
 
 from fitcheck.schema.engine import OWN_ENGINE
 from fitcheck.schema.measurement import CoreTiming, PrefillCheck, Verification
-from fitcheck.units import gb, gb_per_s, gib, rate, tokens
+from fitcheck.units import counted, gb, gb_per_s, gib, rate, tokens
 
 
 def print_verification(result: Verification, file: TextIO) -> None:
     console = Console(file=file, highlight=False)
     console.print(
-        f"{result.model} in {result.format}, {_layers(result)}, {result.threads} threads, {result.isa}, "
-        f"{tokens(result.depth)} of {tokens(result.context)} cells filled"
+        f"{result.model} in {result.format}, {_layers(result)}, {counted(result.threads, 'thread')}, "
+        f"{result.isa}, {tokens(result.depth)} of {tokens(result.context)} cells filled"
     )
     if result.engine != OWN_ENGINE:
         console.print(f"run by {result.engine} {result.engine_build or '(build unknown)'}, {result.runner}")

@@ -8,8 +8,8 @@ from fitcheck.schema.request import FlashAttention
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRun:
-    """One row of ``profiles/measurements``: a speed somebody published, and what it was taken of.
+class Published:
+    """What every published speed says of itself: what ran on what, and where that stands.
 
     ``machine``, ``model`` and ``format`` name what the catalogue knows; they
     may be empty where ``excluded`` says why the row can't be judged.
@@ -21,19 +21,25 @@ class PublishedRun:
     cards: int  # side by side, each with some layers or a part of all, as the engine has it
     model: str
     format: str
-    rest_type: str | None  # of what the format leaves in 8 or 16 bits, where the file differs
     engine: str
     threads: int | None
-    depth: int  # tokens in the cache, on the mean over the run
     flash_attention: FlashAttention
     tokens_per_s: float
-    end_to_end: bool  # timed by a client, prompt and transport included: judged, never fitted
     excluded: str | None
     hardware: str  # as published, like what follows
     published_model: str
     published_format: str
     published_engine: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun(Published):
+    """One row of ``profiles/measurements``: how fast somebody saw a model decode."""
+
+    rest_type: str | None  # of what the format leaves in 8 or 16 bits, where the file differs
+    depth: int  # tokens in the cache, on the mean over the run
+    end_to_end: bool  # timed by a client, prompt and transport included: judged, never fitted
     kv_type: str = "f16"
     batch: int = 1  # sequences that decode together: tokens_per_s is of all of them
     speculate: int = 0  # tokens guessed by a draft for each pass
@@ -42,28 +48,12 @@ class PublishedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedPrompt:
+class PublishedPrompt(Published):
     """One row of ``profiles/measurements/prompts``: how fast a prompt was taken in, from an empty cache."""
 
-    collection: str  # the file it stands in
-    machine: str
-    device: Device
-    cards: int
-    model: str
-    format: str
-    engine: str
-    threads: int | None
     tokens: int
-    flash_attention: FlashAttention
-    tokens_per_s: float
     fitted: bool  # a figure of the engine's profile was set from it
-    excluded: str | None
-    hardware: str  # as published, like what follows
-    published_model: str
-    published_format: str
-    published_engine: str
     notes: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,18 @@
 """Published runs: ``profiles/measurements``, one CSV file a collection. Only ``accuracy`` reads them."""
 
-import csv
-from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any
 
 from fitcheck.accuracy.case import Case
-from fitcheck.errors import BadInput
 from fitcheck.footprint.formats import find_type, tensor_bytes
 from fitcheck.footprint.mixes import find_format
 from fitcheck.footprint.reads import ReadGroup, read_groups
 from fitcheck.schema.accuracy import PublishedRun
-from fitcheck.schema.engine import Device
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
-from fitcheck.schema.request import FlashAttention
 from fitcheck.sources.catalog import load_model
+from fitcheck.sources.csv_rows import Columns, read_rows
 from fitcheck.sources.machines import load_machine
-from fitcheck.sources.profiles import profiles_directory
-
-Row = TypeVar("Row")
 
 
 def load_runs() -> tuple[PublishedRun, ...]:
@@ -34,47 +26,34 @@ def load_case(run: PublishedRun) -> Case:
     return Case(run, model, machine_of(run.machine), groups_of(model, run.format, run.rest_type))
 
 
-def read_rows(folder: str, row_of: Callable[[str, dict[str, str]], Row]) -> tuple[Row, ...]:
-    """What a folder of ``profiles`` tells, file by file: each row by its file's name and its columns.
+def published(collection: str, row: Columns) -> dict[str, Any]:
+    """The fields of a ``Published`` row, as the columns of that name give them."""
+    return {
+        "collection": collection,
+        "machine": row["machine"],
+        "device": row["device"],
+        "cards": int(row["cards"]),
+        "model": row["model"],
+        "format": row["format"],
+        "engine": row["engine"],
+        "threads": int(row["threads"]) if row["threads"] else None,
+        "flash_attention": row["flash_attention"],
+        "tokens_per_s": float(row["tokens_per_s"]),
+        "excluded": row["excluded"] or None,
+        "hardware": row["hardware"],
+        "published_model": row["published_model"],
+        "published_format": row["published_format"],
+        "published_engine": row["published_engine"],
+        "source": row["source"],
+    }
 
-    Raises BadInput for a faulty file.
-    """
-    files = sorted((profiles_directory() / folder).glob("*.csv"))
-    return tuple(row for file in files for row in _read(file, folder, row_of))
 
-
-def _read(path: Path, folder: str, row_of: Callable[[str, dict[str, str]], Row]) -> Iterator[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                yield row_of(path.stem, row)
-            except (KeyError, TypeError, ValueError) as error:
-                raise BadInput(
-                    f"profiles/{folder}/{path.name}, line {number}, is faulty: {error}", "mend the file"
-                ) from error
-
-
-def _run(collection: str, row: dict[str, str]) -> PublishedRun:
+def _run(collection: str, row: Columns) -> PublishedRun:
     return PublishedRun(
-        collection=collection,
-        machine=row["machine"],
-        device=cast(Device, row["device"]),
-        cards=int(row["cards"]),
-        model=row["model"],
-        format=row["format"],
+        **published(collection, row),
         rest_type=row["rest_type"] or None,
-        engine=row["engine"],
-        threads=int(row["threads"]) if row["threads"] else None,
         depth=int(row["depth"]),
-        flash_attention=cast(FlashAttention, row["flash_attention"]),
-        tokens_per_s=float(row["tokens_per_s"]),
         end_to_end=row["end_to_end"] == "yes",
-        excluded=row["excluded"] or None,
-        hardware=row["hardware"],
-        published_model=row["published_model"],
-        published_format=row["published_format"],
-        published_engine=row["published_engine"],
-        source=row["source"],
     )
 
 

@@ -72,12 +72,12 @@ def unknown(kind: str, text: str) -> UnknownName:
     """The error for a name nobody bears, with the three nearest in its remedy."""
     return UnknownName(
         f"no {kind.removesuffix('s')} is called {text!r}",
-        f"did you mean {', '.join(nearest(kind, text))}? see: fitcheck {kind}",
+        f"did you mean {', '.join(nearest(stems(kind), text))}? see: fitcheck {kind}",
     )
 
 
-def nearest(kind: str, text: str, count: int = 3) -> list[str]:
-    """The ``count`` profiles whose names look most like the text, best first."""
+def nearest(names: Iterable[str], text: str, count: int = 3) -> list[str]:
+    """The ``count`` of the names that look most like the text, best first."""
     from difflib import SequenceMatcher  # noqa: PLC0415  (2 ms that only a mistyped name needs)
 
     matcher = SequenceMatcher(b="-".join(key(text)) or text.lower())
@@ -86,4 +86,4 @@ def nearest(kind: str, text: str, count: int = 3) -> list[str]:
         matcher.set_seq1("-".join(key(stem)))
         return -matcher.ratio()
 
-    return sorted(stems(kind), key=unlikeness)[:count]
+    return sorted(names, key=unlikeness)[:count]

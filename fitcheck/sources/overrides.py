@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fitcheck.errors import BadInput
+from fitcheck.errors import BadInput, UnknownName
 from fitcheck.schema.machine import Gpu, Machine, Storage
 
 # A DDR channel is 64 bits wide; LPDDR's narrower ones are counted by sellers in the same unit.
@@ -53,16 +53,29 @@ def parse_bus(text: str) -> Bus:
 
 def parse_cards(text: str) -> tuple[Gpu, ...]:
     """``rtx-3090``, ``2x RTX 3090``: graphics cards of the catalogue. Raises BadInput or UnknownName."""
-    from fitcheck.sources.machines import find_machine  # noqa: PLC0415 (most ask for no card)
-
     match = _CARDS.fullmatch(text.strip())
     count, name = (match[1], match[2]) if match else (None, text)
-    card = find_machine(name)
-    if card.ram_bytes is not None or not card.gpus:
-        raise BadInput(f"{card.name} is no graphics card", "name one of: fitcheck machines")
+    card = _card(name)
     if count is not None and not int(count):
         raise BadInput(f"{text[:40]!r} is no card at all", "say --no-gpu to plan without one")
     return card.gpus * int(count or 1)
+
+
+def _card(name: str) -> Machine:
+    """The machine of the catalogue that is nothing but such a card. Raises BadInput or UnknownName."""
+    from fitcheck.sources.machines import card_sizes, find_machine  # noqa: PLC0415 (most ask for no card)
+    from fitcheck.sources.names import nearest  # noqa: PLC0415
+
+    try:
+        card = find_machine(name)
+    except UnknownName as error:
+        like = ", ".join(nearest(card_sizes(), name))
+        remedy = f"did you mean {like}? see: fitcheck machines"
+        raise UnknownName(f"no graphics card is called {name[:40]!r}", remedy) from error
+    if card.ram_bytes is not None or not card.gpus:
+        like = ", ".join(nearest(card_sizes(), name))
+        raise BadInput(f"{card.name} is no graphics card", f"the nearest are {like}")
+    return card
 
 
 def imagine(machine: Machine, overrides: Overrides) -> Machine:

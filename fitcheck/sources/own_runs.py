@@ -12,7 +12,6 @@ were), and the draft's file size.
 whether a figure of the engine's profile was set from the run.
 """
 
-import csv
 from collections.abc import Iterator
 from typing import cast
 
@@ -22,6 +21,7 @@ from fitcheck.schema.accuracy import OwnRun, PublishedRun
 from fitcheck.schema.machine import KernelRate, Machine, Pages, ReadBandwidth
 from fitcheck.schema.request import FlashAttention
 from fitcheck.sources.catalog import load_model
+from fitcheck.sources.csv_rows import Columns, read_rows
 from fitcheck.sources.profiles import profiles_directory, read_toml
 from fitcheck.units import GB
 
@@ -32,21 +32,14 @@ _CORE = ("I2_S", "avx512vnni")
 
 
 def load_own_runs() -> tuple[OwnRun, ...]:
-    """Every run of ours."""
-    files = sorted((profiles_directory() / "measurements" / "own").glob("*.csv"))
-    return tuple(_run(row, file.stem) for file in files for row in _rows(file.stem))
+    """Every run of ours. Raises BadInput for a faulty file."""
+    return read_rows("measurements/own", _run)
 
 
 def own_case(own: OwnRun) -> Case:
     """The run with its model, on its machine as it was in that minute."""
     model = load_model(own.run.model)
     return Case(own.run, model, _machine(own), read_groups(model, own.run.format))
-
-
-def _rows(stem: str) -> Iterator[dict[str, str]]:
-    path = profiles_directory() / "measurements" / "own" / f"{stem}.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
 
 
 def _machine(own: OwnRun) -> Machine:
@@ -66,7 +59,7 @@ def _machine(own: OwnRun) -> Machine:
     )
 
 
-def _run(row: dict[str, str], machine: str) -> OwnRun:
+def _run(machine: str, row: Columns) -> OwnRun:
     threads = int(row["threads"])
     before, after = (float(row[f"read_4k_{threads}_{when}"]) for when in ("before", "after"))
     return OwnRun(
@@ -103,13 +96,13 @@ def _run(row: dict[str, str], machine: str) -> OwnRun:
     )
 
 
-def _read(row: dict[str, str], pages: str, threads: int) -> ReadBandwidth:
+def _read(row: Columns, pages: str, threads: int) -> ReadBandwidth:
     """The mean of both reads; the better one is what nothing exceeds."""
     seen = [GB * float(row[f"read_{pages}_{threads}_{when}"]) for when in ("before", "after")]
     return ReadBandwidth(threads, cast(Pages, pages), sum(seen) / 2, max(seen))
 
 
-def _kernel_rates(row: dict[str, str]) -> Iterator[KernelRate]:
+def _kernel_rates(row: Columns) -> Iterator[KernelRate]:
     """The mean of those before and after; none of the runs beside which no core was timed."""
     seen = [row[f"core_{_CORE[0].lower()}_{when}"] for when in ("before", "after")]
     if all(seen):

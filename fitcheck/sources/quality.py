@@ -4,13 +4,11 @@
 a test fails when it no longer matches the profile. A plan reads no file.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from fitcheck.errors import BadInput
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.sources.profiles import profiles_directory
+from fitcheck.sources.csv_rows import Columns, read_rows
 
 TABLE = Path(__file__).parents[1] / "footprint" / "quality_table.py"
 
@@ -24,11 +22,21 @@ PERPLEXITY: dict[str, dict[str, float]] = {
 '''
 
 
+class _Cost(NamedTuple):
+    """A row of the profile: percent of perplexity that a format costs a model."""
+
+    model: str
+    format: str
+    matrix: str  # "no", or the text its importance matrix was made of
+    percent: float | None  # None: left out for a reason
+
+
 def table_text() -> str:
     """The module's text: of each model and format one figure, one without importance matrix first."""
     chosen: dict[str, dict[str, float]] = {}
-    for row in sorted(_usable(_rows()), key=_preference):
-        chosen.setdefault(row["model"], {}).setdefault(row["format"], float(row["delta_percent"]))
+    for row in sorted(read_rows("quality", _cost), key=_preference):
+        if row.percent is not None:
+            chosen.setdefault(row.model, {}).setdefault(row.format, row.percent)
     body = "".join(
         f'    "{model}": {{\n'
         + "".join(f'        "{name}": {delta:g},\n' for name, delta in sorted(costs.items()))
@@ -38,28 +46,19 @@ def table_text() -> str:
     return f"{_HEAD}{body}}}\n"
 
 
-def _rows() -> list[dict[str, str]]:
-    path = profiles_directory() / "quality" / "perplexity.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _cost(_: str, row: Columns) -> _Cost:
+    """Raises ValueError for a format nobody knows."""
+    if not row["excluded"] and row["format"] not in FORMATS:
+        raise ValueError(f"no format is called {row['format']!r}")
+    percent = None if row["excluded"] else float(row["delta_percent"])
+    return _Cost(row["model"], row["format"], row["importance_matrix"], percent)
 
 
-def _usable(rows: Sequence[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """Rows that compare a format with 16 bits. Raises BadInput for a format nobody knows."""
-    for row in rows:
-        if row["excluded"]:
-            continue
-        if row["format"] not in FORMATS:
-            raise BadInput(f"perplexity.csv: no format is called {row['format']!r}", "mend the file")
-        yield row
-
-
-def _preference(row: dict[str, str]) -> tuple[bool, int]:
+def _preference(row: _Cost) -> tuple[bool, int]:
     """Files are planned as made without a matrix; among those with one, the most text comes first."""
-    matrix = row["importance_matrix"]
-    text = matrix.removeprefix("WT ").rstrip("mk")
-    size = int(text) * (1000 if matrix.endswith("m") else 1) if text.isdigit() else 0
-    return matrix != "no", -size
+    text = row.matrix.removeprefix("WT ").rstrip("mk")
+    size = int(text) * (1000 if row.matrix.endswith("m") else 1) if text.isdigit() else 0
+    return row.matrix != "no", -size
 
 
 def main() -> None:

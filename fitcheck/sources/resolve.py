@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fitcheck.errors import UnknownName
 from fitcheck.schema.model import Model
 from fitcheck.schema.weights import FileWeights
 from fitcheck.sources import names
@@ -57,6 +58,8 @@ def resolve(text: str) -> Resolution:
     Raises UnknownName, with the three nearest names, where no model goes by that
     name, and BadInput where the text is no name or the file can't be used.
     """
+    if text in (".", ".."):
+        text += "/"  # what a directory is, and no name
     found = _from_file(text) if _may_be_a_file(text) else None
     return found or _from_catalogue(names.checked(text, "models"))
 
@@ -84,6 +87,8 @@ def _from_catalogue(text: str) -> Resolution:
             return Resolution(load_model(size["model"]), text, format, size["reason"])
     found = names.find("models", tried)
     if found is None:
+        if _exists(text):
+            raise UnknownName(f"no model is called {text!r}", f"to read what lies there, write ./{text}")
         raise names.unknown("models", text)
     stem, spelling = found
     return Resolution(load_model(stem), None if text == stem else text, tried[spelling])
@@ -117,7 +122,11 @@ def _is_config(text: str) -> bool:
     """``-``, a JSON file, or a path with a slash in it that exists: no bare word is taken for a file."""
     if text == "-" or text.lower().endswith(".json"):
         return True
+    return "/" in text and _exists(text)
+
+
+def _exists(text: str) -> bool:
     try:
-        return "/" in text and Path(text).expanduser().exists()
+        return Path(text).expanduser().exists()
     except (OSError, ValueError):  # a name too long for the system, or a null byte in it
         return False

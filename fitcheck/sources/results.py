@@ -12,7 +12,7 @@ from fitcheck.footprint.stored import stored_as
 from fitcheck.schema.calibration import Run, Shape
 from fitcheck.schema.machine import KernelRate
 from fitcheck.schema.request import Request
-from fitcheck.sources.binary_file import LocalFile
+from fitcheck.sources.binary_file import LocalFile, exists
 from fitcheck.sources.json_fields import NotJson, parse_json
 from fitcheck.sources.llama_bench import BenchRow, bench_rows
 from fitcheck.sources.resolve import resolve
@@ -161,9 +161,13 @@ def read_results(path: str) -> bytes:
     """A file of results, or stdin (``-``). Raises BadInput for what is none, and never waits on a pipe."""
     if path == "-":
         text = sys.stdin.buffer.read(_LONGEST + 1)
+    elif not exists(Path(path).expanduser()):
+        raise BadInput(f"{path} does not exist", "check the path, or give a model with --measured")
     else:
         with LocalFile(Path(path).expanduser()) as source:
             text = source.read(0, _LONGEST + 1)
+    if not text.strip():
+        raise BadInput(f"{'stdin' if path == '-' else path} is empty", "give what llama-bench -o json prints")
     if len(text) > _LONGEST:
         raise BadInput(f"{path} is too large to be results", "give what llama-bench -o json prints")
     return text

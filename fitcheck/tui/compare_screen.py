@@ -18,7 +18,7 @@ from fitcheck.tui.latest import Latest
 from fitcheck.tui.machine_picker import MachinePicker
 from fitcheck.tui.memory_parts import cards_text
 from fitcheck.tui.row_table import Cell, Column, Row, RowTable
-from fitcheck.units import GIB, gb_per_s, gib, rate
+from fitcheck.units import GIB, counted, gb_per_s, gib, rate
 
 COLUMNS = (
     Column("format", "format", 11, right=False, most=16),
@@ -143,7 +143,7 @@ def _heading(side: str, plan: Plan) -> Content:
 def _facts(machine: MachineSummary) -> str:
     memory = gib(machine.usable_bytes + machine.reserve_bytes)
     reads = gb_per_s(machine.bandwidth_bytes_per_s) if machine.bandwidth_bytes_per_s else "an unknown rate"
-    threads = f"{machine.threads or '?'} threads{cards_text(machine)}"
+    threads = f"{counted(machine.threads or '?', 'thread')}{cards_text(machine)}"
     changed = f", changed: {', '.join(machine.overrides)}" if machine.overrides else ""
     return f"{memory}, reads {reads} ({machine.bandwidth_basis}), {threads}{changed}"
 

@@ -10,7 +10,7 @@ from fitcheck.schema.plan import FormatPlan
 from fitcheck.schema.request import Request
 from fitcheck.tui.plot import Mark
 from fitcheck.tui.world import Question
-from fitcheck.units import gb_per_s, gib, rate
+from fitcheck.units import counted, gb_per_s, gib, rate
 
 Progress = Callable[[float], None]
 
@@ -80,7 +80,8 @@ def _probe(tell: Progress) -> Outcome:
 
     machine = probe_machine(measure=True, fresh=True, progress=tell)
     rows = [
-        (f"{r.threads} threads, {r.pages} pages", gb_per_s(r.bytes_per_s)) for r in machine.read_bandwidth
+        (f"{counted(r.threads, 'thread')}, {r.pages} pages", gb_per_s(r.bytes_per_s))
+        for r in machine.read_bandwidth
     ]
     return Outcome((*rows, *(("note", note) for note in machine.notes)), machine)
 
@@ -116,7 +117,10 @@ def _verify(question: Question, format_name: str, here: Machine, tell: Progress)
         ("predicted", f"{rate(seen.predicted_tokens_per_s)} tokens/s"),
         ("measured", f"{rate(seen.measured_tokens_per_s)} tokens/s"),
         ("error of the prediction", f"{seen.error:+.1%}"),
-        ("layers run", f"{seen.layers_run} of {seen.layers_total}, {seen.isa}, {seen.threads} threads"),
+        (
+            "layers run",
+            f"{seen.layers_run} of {seen.layers_total}, {seen.isa}, {counted(seen.threads, 'thread')}",
+        ),
         ("plain reads beside it", gb_per_s(seen.read_bandwidth_bytes_per_s)),
         ("resident", gib(seen.resident_bytes)),
         *(("note", note) for note in seen.notes),

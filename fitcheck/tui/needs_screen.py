@@ -156,7 +156,9 @@ class NeedsScreen(BaseScreen):
             self._head(answer, words)
             table = self.query_one("#candidates", RowTable)
             table.empty = "" if words == _counted(0) else table.empty
-            table.show([_candidate(one) for one in sorted(found, key=_speed)])
+            rows = [_candidate(one) for one in sorted(found, key=_speed)]
+            # Until a person is in the list it stands at its first row, or later rows would carry it off.
+            table.show(rows, rows[0].key if rows and not table.has_focus else None)
 
 
 def _counted(machines: int) -> str:

@@ -95,10 +95,12 @@ def test_results_from_stdin_and_from_a_file(tmp_path: Path) -> None:
         (("llama-3.2-3b", "--format", "Q4_K_M", "--measured", "2000"), "above the physical limit of"),
         (("llama-3.2-3b", "--measured", "20"), "says no weight format"),
         (("nosuchfile.json",), "nosuchfile.json"),
-        (("8b", "--list"), "one thing at a time"),
-        ((), "one thing at a time"),
+        (("8b", "--list"), "more than one thing to do"),
+        ((), "nothing to learn from"),
+        (("--measured", "8"), "of no model"),
+        (("8b",), "with --measured"),
         (("--undo",), "nothing was learned"),
-        (("-",), "holds no test"),
+        (("-",), "stdin is empty"),
         (("8b", "--format", "Q4_K_M", "--measured", "5", "--engine", "nosuch"), "no engine is called"),
         (("8b", "--format", "Q4_K_M", "--measured", "5", "--gpu"), "Q4_K_M"),
         (("nemotron-h-8b", "--format", "Q4_K_M", "--measured", "5", "--prompt", "512"), "no prefill"),
@@ -159,7 +161,9 @@ def test_a_failing_engine_is_one_line(
     fake: str, said: str, tiny_gguf: Path, llama_bench: str, tmp_path: Path
 ) -> None:
     asked = ("verify", "--engine", "llama.cpp", str(tiny_gguf), "--llama-bench", llama_bench)
-    done = run(*asked, "--time-limit", "1" if fake == "hang" else "60", data=tmp_path, FAKE=fake)
+    done = run(
+        *asked, "--threads", "1", "--time-limit", "1" if fake == "hang" else "60", data=tmp_path, FAKE=fake
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

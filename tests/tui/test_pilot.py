@@ -14,6 +14,7 @@ from textual.widgets import Input
 from typist import answered, burst, row, run, screen_text, until
 
 from fitcheck.ranking import speed
+from fitcheck.tui import needs_screen
 from fitcheck.tui.app import FitcheckApp
 from fitcheck.tui.catalogue_screen import CatalogueScreen
 from fitcheck.tui.choices import Choices
@@ -362,6 +363,23 @@ def test_what_would_it_take(world: World) -> None:
         await pilot.press("enter", "enter")
         await pilot.pause()
         assert app.choices.machine == "epyc-9654"
+
+    run(app, person)
+
+
+def test_machines_that_are_found_later_leave_the_list_at_its_first_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slowest that does it comes first, whenever it is found; a person in the list keeps a row."""
+    monkeypatch.setattr(needs_screen, "REPAINT_S", 0.0)
+    names = ("epyc-9654", "ryzen-9-7950x", "raspberry-pi-5")
+    app = FitcheckApp(replace(world, machine_names=names), SMALL)
+
+    async def person(pilot: Pilot[None]) -> None:
+        await pilot.press("n", "backspace", "backspace", *"1")
+        machines = app.screen.query_one("#candidates", RowTable)
+        await until(pilot, lambda: len(machines.rows) == len(names))
+        assert (machines.rows[0].key, machines.cursor) == ("raspberry-pi-5", 0)
 
     run(app, person)
 

@@ -3,7 +3,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitcheck.errors import BadInput
-from fitcheck.units import GIB, duration, gb, gib, parse_bandwidth, parse_capacity, parse_tokens, rate, tokens
+from fitcheck.units import (
+    GIB,
+    counted,
+    duration,
+    gb,
+    gib,
+    parse_bandwidth,
+    parse_capacity,
+    parse_tokens,
+    rate,
+    tokens,
+)
 
 
 @pytest.mark.parametrize("text", ["16", "16G", "16g", "16GB", "16 GiB", "16gib", "16.0G"])
@@ -37,14 +48,18 @@ def test_bandwidth() -> None:
 def test_tokens() -> None:
     assert parse_tokens("4096") == parse_tokens("4k") == 4096
     assert parse_tokens("1M") == 1 << 20
-    with pytest.raises(BadInput):
-        parse_tokens("0")
+    assert parse_tokens("1.5k") == 1536
+    for text in ("0", "1.5", "0.3k"):
+        with pytest.raises(BadInput):
+            parse_tokens(text)
 
 
 def test_printing() -> None:
     assert gib(16 * GIB) == "16.0 GiB"
     assert gb(42_512_531_712) == "42.51 GB"
     assert [tokens(n) for n in (131072, 25088, 4000, 256, 0)] == ["128k", "24.5k", "4000", "256", "0"]
+    assert (tokens(10 << 20), gib(16 << 20), gib(0)) == ("10240k", "16 MiB", "0.0 GiB")
+    assert (counted(1, "thread"), counted(2, "thread")) == ("1 thread", "2 threads")
     assert (rate(123.4), rate(4.44), rate(0.394)) == ("123", "4.4", "0.39")
 
 

@@ -1,13 +1,10 @@
 """Every row of profiles/measurements: none lost, none without a reason, none impossible."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from fitcheck.errors import BadInput
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.sources import measurements
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.measurements import load_case, load_runs
 from fitcheck.sources.profiles import stems
@@ -63,12 +60,3 @@ def test_a_file_may_keep_its_output_in_another_type() -> None:
     }
     sizes = {name: sum(group.bytes for group in groups) for name, groups in by_type.items() if name}
     assert sizes["F16"] - sizes["Q6_K"] == pytest.approx(128256 * 2560 * (16 - 6.5625) / 8)
-
-
-def test_a_faulty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "measurements").mkdir()
-    text = "machine,device,cards\nrtx-3090,gpu,many\n"
-    (tmp_path / "measurements" / "new.csv").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(measurements, "profiles_directory", lambda: tmp_path)
-    with pytest.raises(BadInput, match=r"new\.csv, line 2"):
-        load_runs()

@@ -1,14 +1,11 @@
 """Every row of profiles/measurements/prompts, and how they are judged."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from fitcheck.accuracy.prompts import PromptCase, prompt_scores
-from fitcheck.errors import BadInput
 from fitcheck.footprint.mixes import FORMATS
-from fitcheck.sources import measurements
 from fitcheck.sources.engines import load_engines
 from fitcheck.sources.profiles import stems
 from fitcheck.sources.prompts import load_prompts, prompt_case
@@ -54,15 +51,6 @@ def test_rows_that_set_a_figure_are_met_and_stand_apart() -> None:
 
 def test_other_engines_are_not_judged() -> None:
     assert {score.name for score in prompt_scores(CASES, [ENGINES["vllm", "gpu"]])} == set()
-
-
-def test_a_faulty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "measurements" / "prompts"
-    folder.mkdir(parents=True)
-    (folder / "new.csv").write_text("machine,device,cards\nrtx-3090,gpu,many\n", encoding="utf-8")
-    monkeypatch.setattr(measurements, "profiles_directory", lambda: tmp_path)
-    with pytest.raises(BadInput, match=r"prompts/new\.csv, line 2"):
-        load_prompts()
 
 
 def _expected(case: PromptCase) -> float | None:
