@@ -36,16 +36,16 @@ class Spreader:
         self._choices = choices_of(on.request, on.buffers)
         self._beside: dict[int, Footprint] = {}
 
-    def need(self, weights_bytes: int, context: int) -> Footprint:
-        """With so long a context, all in one memory."""
+    def beside(self, context: int) -> Footprint:
+        """What so long a context takes beside the weights, all in one memory."""
         if context not in self._beside:
             self._beside[context] = footprint(self.model, 0, self.on.request, context, self.on.buffers)
-        return self._beside[context].with_weights(weights_bytes)
+        return self._beside[context]
 
     def ways(self, held: Held, context: int) -> Iterator[Way]:
         """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
         if self.on.alone:
-            need = self.need(held.weights_bytes, context).total_bytes
+            need = held.weights_bytes + self.beside(context).total_bytes
             for seat, gpu in self.on.alone:
                 yield Way((seat,), (need,), gpu)
         if self._shares:

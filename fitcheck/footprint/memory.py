@@ -25,13 +25,6 @@ class Footprint(NamedTuple):
     runtime_bytes: int
     total_bytes: int
 
-    def with_weights(self, weights_bytes: int) -> "Footprint":
-        """The same beside other weights."""
-        beside = self.total_bytes - self.weights_bytes
-        return Footprint(
-            weights_bytes, self.kv_bytes, self.compute_bytes, self.runtime_bytes, weights_bytes + beside
-        )
-
 
 class Choices(NamedTuple):
     """The part of a request that decides what a context takes."""

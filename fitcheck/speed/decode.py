@@ -62,17 +62,13 @@ class Cost(NamedTuple):
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    @property
-    def together(self) -> Pass:
-        """The tokens of a step."""
-        raise NotImplementedError
+    def __init__(self, together: Pass) -> None:
+        self.together = together  # the tokens of a step
+        self._answers: dict[int, Decode] = {}
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Of each device, with ``depth`` tokens in the cache."""
         raise NotImplementedError
-
-    def __init__(self) -> None:
-        self._answers: dict[int, Decode] = {}
 
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
@@ -190,7 +186,7 @@ class Decoder(Steps):
     """A runner with weights in one format."""
 
     def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
-        super().__init__()
+        super().__init__(runner.together)
         self.runner, self.groups = runner, groups
         self._bytes = sum([bytes_read(group, runner.model, runner.device.tokens) for group in groups])
         self._weights = self._read_and_multiplied()
@@ -202,10 +198,6 @@ class Decoder(Steps):
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
         draft_s = self._draft_s if runner.together.drafts_bytes else 0.0
         return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, draft_s),)
-
-    @property
-    def together(self) -> Pass:
-        return self.runner.together
 
     def _read_and_multiplied(self) -> Step:
         """Of all weights: each type costs its bytes or its arithmetic."""
@@ -258,18 +250,14 @@ class SplitDecoder(Steps):
     """Layers on several devices: each token passes through all of them, so that times add."""
 
     def __init__(self, parts: tuple[Decoder, ...], handovers: int) -> None:
-        super().__init__()
+        super().__init__(parts[0].together)
         self.parts = parts
         self.handovers = handovers  # from device to device, a token
-
-    @property
-    def together(self) -> Pass:
-        return self.parts[0].together
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         first, *rest = (cost for part in self.parts for cost in part.costs(depth))
         waiting = Step(0.0, 0.0, 0.0, self.handovers * HANDOVER_S)
-        return (first._replace(step=first.step + waiting), *rest)
+        return (first._replace(step=first.step.then(waiting)), *rest)
 
 
 def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
@@ -283,7 +271,7 @@ def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
         spreads = [residual(cost.engine, basis) for cost in costs]
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     for cost in rest:
-        step, least_s = step + cost.step, least_s + cost.least_s
+        step, least_s = step.then(cost.step), least_s + cost.least_s
     gained, draft_s = together.gained, min([cost.draft_s for cost in costs])  # it lies where it is fastest
     speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
     return Decode(speed, step.bound, basis)

@@ -10,7 +10,7 @@ from fitcheck.speed.engines import (
     CoreRate,
     across_sockets,
     codes_for_many,
-    core_rate,
+    core_rates,
     core_speed,
     gpu_share,
 )
@@ -42,7 +42,6 @@ class Device:
                 self.bandwidth = self.bandwidth._replace(basis="assumed")
             efficiency, self.overhead_s_per_layer = engine.read_efficiency, engine.overhead_s_per_layer
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
-        self._rates: dict[str, CoreRate | None] = {}
         self._products: dict[str, Products] = {}
         self._codes = codes_for_many(self.engine, machine)
 
@@ -51,11 +50,13 @@ class Device:
         """A core beside the one that the engine's rates come from."""
         return core_speed(self.engine, self.machine)
 
+    @cached_property
+    def _rates(self) -> dict[str, CoreRate]:
+        return core_rates(self.engine, self.machine)
+
     def rate(self, weight_type: str) -> CoreRate | None:
-        """Of one core."""
-        if weight_type not in self._rates:
-            self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
-        return self._rates[weight_type]
+        """Of one core; None where nobody measured it."""
+        return self._rates.get(weight_type)
 
     def prefill_rate(self, weight_type: str) -> TypeRate | None:
         """Of one core that the engine's rates come from, for a whole prompt."""
