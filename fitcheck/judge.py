@@ -171,7 +171,7 @@ class Judge:
         if judged.speeds and (note := judged.speeds.cards_note(judged.way)):
             yield note
         if judged.engines:
-            memory = judged.engines.any.memory
+            memory = judged.engines.memory
             yield from memory.notes
             if not memory.buffers and (note := understated(self.model, self.request.slots)):
                 yield note
@@ -195,7 +195,7 @@ class Judge:
         """What making the format takes; a file is made already."""
         if stored.file or engines is None:
             return ()
-        return conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
+        return conversions(self.model, stored.format, stored.weights_bytes, engines.memory)
 
     def _too_large_to_make(self, steps: Iterable[Conversion]) -> Iterator[str]:
         """Steps that need more memory than the machine has."""
@@ -205,7 +205,7 @@ class Judge:
                 yield f"{step.step} takes {gib(step.ram_bytes)} of RAM, more than there is"
 
     def _beside(self, engines: Engines | None) -> Footprint:
-        """What is needed beside the weights, all in one memory, with the engine's own buffers if it has any."""
+        """What is needed beside the weights, all in one memory, by the engine's own account if it has one."""
         return self._spreader(engines).beside(self.context) if engines else self._bare
 
     @cached_property
@@ -226,11 +226,11 @@ class Judge:
         return (*[item for item in weights if item.bytes], *beside)
 
     def _mapped(self, engines: Engines) -> bool:
-        return engines.any.memory.mapped and self.request.mmap and self.host.budget.maps_files
+        return engines.memory.mapped and self.request.mmap and self.host.budget.maps_files
 
     def _repacked(self, stored: Stored, way: Way, engines: Engines | None) -> Repacked:
         """Weights that a CPU rearranges; beside a card llama.cpp's buffers for that come too late."""
-        if engines is None or way.gpu or not (engines.any.memory.repacks and self.request.repack):
+        if engines is None or way.gpu or not (engines.memory.repacks and self.request.repack):
             return AS_IT_LIES
         if stored.format not in FORMATS or stored.file:
             return AS_IT_LIES

@@ -133,11 +133,11 @@ def chosen(model: Model, form: Format) -> tuple[TypedTensors, ...]:
 
 @lru_cache(maxsize=128)  # one model in all formats
 def _chosen(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
-    form = find_format(format_name)
-    facts, found = _layout(form, model).facts, []
+    form, found = find_format(format_name), []
+    facts, free = _free(model, scheme_of(form))
     rules = _rules(form, facts)
     told = _told(form, rules, facts)
-    for group in _free(model, scheme_of(form)):
+    for group in free:
         cols = group.tensor.cols
         if group.role in told or form.stacks:
             for name, layers in _types(form, rules.get(group.role), group, facts):
@@ -180,9 +180,10 @@ def _kept(model: Model, scheme: Scheme) -> tuple[TypedTensors | None, ...]:
 
 
 @lru_cache(maxsize=64)
-def _free(model: Model, scheme: Scheme) -> tuple[TensorGroup, ...]:
-    """The groups whose type is a format's choice."""
-    return tuple(group for group in _layout_of(model, scheme).groups if not group.tensor.keep)
+def _free(model: Model, scheme: Scheme) -> tuple[Facts, tuple[TensorGroup, ...]]:
+    """The groups whose type is a format's choice, and what it asks of the model."""
+    groups, facts, *_ = _layout_of(model, scheme)
+    return facts, tuple(group for group in groups if not group.tensor.keep)
 
 
 def _weigh(group: TensorGroup, name: str, layers: tuple[int, ...]) -> TypedTensors:

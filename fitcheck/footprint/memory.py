@@ -64,12 +64,6 @@ def max_context(
     return contexts(model, choices_of(request, buffers)).longest(most_cells(model, request), free)
 
 
-def longest_cache(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
-    """Like ``max_context``, of weights and cache alone: no context beyond it fits, whatever else there is."""
-    most = most_cells(model, request)
-    return contexts(model, choices_of(request)).longest_cache(most, usable_bytes - weights)
-
-
 class Contexts:
     """What contexts take beside the weights, whatever their format: each worked out when first asked for."""
 
@@ -97,7 +91,7 @@ class Contexts:
         return _longest(most, free, lambda context: self._cache(context) + self._buffer(context), least)
 
     def longest_cache(self, most: int, free: int) -> int:
-        """The same of the cache alone."""
+        """The same of the cache alone: no context beyond it fits, whatever else there is."""
         return _longest(most, free, self._cache)
 
     def _cache(self, context: int) -> int:

@@ -172,7 +172,8 @@ def weight_items(size: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES) ->
     """Weights in RAM. Rearranged copies are read instead of the file's pages, which loading touched."""
     kind: Kind = "mapped" if mapped else "anonymous"
     yield MemoryItem("weights", RAM, size - repacked.originals, kind, resident=True)
-    yield _anonymous("repacked copy", RAM, repacked.copies)
+    if repacked.copies:
+        yield _anonymous("repacked copy", RAM, repacked.copies)
     if mapped and repacked.originals:
         yield MemoryItem("weights", RAM, repacked.originals, "mapped", resident=False)
 

@@ -196,8 +196,7 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        draft_s = self._draft_s if runner.together.drafts_bytes else 0.0
-        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, draft_s),)
+        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
 
     def _read_and_multiplied(self) -> Step:
         """Of all weights: each type costs its bytes or its arithmetic."""
@@ -214,13 +213,16 @@ class Decoder(Steps):
     def _draft_s(self) -> float:
         """Of the draft's passes, were it on this device: a byte of it costs what one of the model costs.
 
+        Nothing where it reads nothing.
         It guesses token by token; some engines have it take in all that was checked, too.
         A device that reads nothing of the model, as where experts would lie that its layers have not,
         tells nothing of a draft.
         """
+        runner, together = self.runner, self.together
+        if not together.drafts_bytes:
+            return 0.0
         if not self._bytes:
             return inf
-        runner, together = self.runner, self.runner.together
         alone = Decoder(runner.guessing, self.groups)
         guess_s, check_s = (
             one._weights.seconds * together.draft_bytes / alone._bytes for one in (alone, self)
