@@ -79,9 +79,9 @@ class Host:
         found = ((self._usable.get((name, "cpu")), self._usable.get((name, "gpu"))) for name in wanted)
         return next((Engines(cpu, gpu) for cpu, gpu in found if cpu or gpu), None)
 
-    def runs(self, stored: Stored) -> bool:
-        """Whether people can run it: fitcheck's own packing is for measuring, no engine loads it."""
-        engines = self.engines_of(stored)
+    def may_run(self, stored: Stored) -> bool:
+        """Whether people can run it if it fits: no engine loads fitcheck's own packing, which is for measuring."""
+        engines = self.engines_of(stored) if self.may_hold(stored) else None
         return engines is not None and engines.name != OWN_ENGINE
 
     def refuses(self, stored: Stored) -> bool:

@@ -60,30 +60,32 @@ def span(sums: tuple[int, ...], layers: range) -> int:
 @lru_cache(maxsize=256)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
-    together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
+    # By the identity of the layers: groups share them, and to look at eighty numbers takes long.
+    together: dict[tuple[str, int, bool], tuple[tuple[str, tuple[int, ...], bool], list[int]]] = {}
     largest = 0
     for group, name, tensors, layers, size, read in in_file(model, format_name):
         if not layers:
             continue
-        _, _, cols, _, _, _, rows_read, stack_read = tensor = group.tensor
-        sums = together.setdefault((name, layers, STACKED in tensor.name), [0, 0, 0, 0])
-        each = size // tensors
-        largest = max(largest, each)
+        tensor_name, _, cols, _, _, _, rows_read, stack_read = group.tensor
+        stacked = STACKED in tensor_name
+        if (known := together.get((name, id(layers), stacked))) is None:
+            known = together[name, id(layers), stacked] = (name, layers, stacked), [0, 0, 0, 0]
+        sums, each = known[1], size // tensors
+        if each > largest:
+            largest = each
         sums[0] += each
         sums[1] += read // tensors
         if not group.unused:
             sums[2] += cols * rows_read * stack_read
             sums[3] += stack_read if rows_read > 1 else 0
-    placed = tuple([Placed(*where, *sums) for where, sums in together.items()])
+    placed = tuple([Placed(*where, *sums) for where, sums in together.values()])
     return _outside(model, format_name, placed, largest)
 
 
 def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest: int) -> ByLayer:
     tables = output = copied = 0
     table_reads, output_reads = [], []
-    for typed in assign(model, format_name):
-        if typed.layers:
-            continue
+    for typed in [one for one in assign(model, format_name) if not one.layers]:
         tensor = typed.group.tensor
         read = ReadGroup(
             typed.type,
@@ -116,16 +118,13 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest
 
 def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
     """Bytes of the first n layers, and of all with the output."""
-    everywhere, apart = 0, [0] * layers
-    for _, there, stacked, size, *_ in placed:
-        if stacked != experts:
-            continue
-        if len(there) == layers:
-            everywhere += size
-        else:
-            for layer in there:
-                apart[layer] += size
-    return tuple(accumulate([*[everywhere + size for size in apart], output], initial=0))
+    everywhere = sum([one.bytes for one in placed if one.experts == experts and len(one.layers) == layers])
+    sizes = [everywhere] * layers
+    for one in placed:
+        if one.experts == experts and len(one.layers) < layers:
+            for layer in one.layers:
+                sizes[layer] += one.bytes
+    return tuple(accumulate([*sizes, output], initial=0))
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:

@@ -50,7 +50,7 @@ _Block = tuple[tuple[Tensor, str], ...]  # a layer's tensors with their roles
 
 
 class TensorGroup(NamedTuple):
-    """Equal tensors; ``layers`` is empty for those outside the layers.
+    """Equal tensors; ``layers`` is empty for those outside the layers. Groups of the same layers share them.
 
     ``ordinals`` is what rules of mixes count by: the place among the tensors
     of the role or, for ffn tensors of models with experts, the layer's number.
@@ -164,8 +164,10 @@ def _groups(model: Model, blocks: list[_Block], order: Sequence[int]) -> Iterato
             where.append((number, running[role]))
             running[role] += 1
     by_layer = any(tensor.part == "experts" for tensor, _ in places)
+    spans: dict[tuple[int, ...], tuple[int, ...]] = {}
     for (tensor, unused), where in places.items():
-        yield _group(tensor, where, unused, by_layer)
+        layers = tuple([number for number, _ in where])
+        yield _group(tensor, spans.setdefault(layers, layers), where, unused, by_layer)
 
 
 _Where = list[tuple[int, int]]
@@ -179,10 +181,11 @@ def _wheres(
     return [(places.setdefault((tensor, unused), []), role) for tensor, role in block]
 
 
-def _group(tensor: Tensor, where: _Where, unused: bool, by_layer: bool) -> TensorGroup:
+def _group(
+    tensor: Tensor, layers: tuple[int, ...], where: _Where, unused: bool, by_layer: bool
+) -> TensorGroup:
     role = _role(tensor)
-    layers = tuple(number for number, _ in where)
-    counters = tuple(counter for _, counter in where)
+    counters = tuple([counter for _, counter in where])
     ordinals = layers if by_layer and role.startswith("ffn") else counters
     return TensorGroup(tensor, role, len(where), layers, ordinals, counters, unused)
 

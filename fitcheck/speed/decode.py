@@ -13,10 +13,10 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import Attending, attention_s
+from fitcheck.speed.attention import attention_s
 from fitcheck.speed.bandwidth import Bandwidth
 from fitcheck.speed.device import Device
-from fitcheck.speed.engines import CoreRate, attention_rate, isa_of, residual
+from fitcheck.speed.engines import CoreRate, residual
 from fitcheck.speed.loads import bytes_read, known_together, loads
 from fitcheck.speed.passes import Pass
 from fitcheck.speed.roofline import Step, soft_max, step
@@ -160,21 +160,13 @@ class Runner:
         """The tokens of a step."""
         return self.device.together
 
-    @property
-    def flash_attention(self) -> bool:
-        return self.device.flash_attention
-
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
         reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
-        kv_type, cores = self.request.kv_type, self.cores
-        rate = attention_rate(self.engine, kv_type, self.flash_attention, isa_of(self.machine))
-        if rate is None or cores is None:
+        by = self.device.attending
+        if by is None:
             return reading
-        if self.together.tokens > 1:  # threads share cells for one token alone
-            rate = replace(rate, shares_cells_from=None)
-        by = Attending(rate, self.engine.cell_padding, kv_type, cores, self.device.core_speed or 1.0)
-        return soft_max(reading, self.together.tokens * attention_s(self.model, depth, by, self.layers))
+        return soft_max(reading, self.device.tokens * attention_s(self.model, depth, by, self.layers))
 
     def _cache_bytes(self, depth: int) -> int:
         """Of each sequence its own, once for all tokens that a draft guessed for it."""
@@ -281,8 +273,7 @@ def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
 
 def weakest(bases: Iterable[Basis]) -> Basis:
     """The basis that an answer resting on all of them has."""
-    given = set(bases)
-    return next(basis for basis in _WORST_FIRST if basis in given)
+    return min(bases, key=_WORST_FIRST.index)
 
 
 def _interval(expected: float, limit: float, low: float, high: float) -> TokenRate:
