@@ -80,7 +80,7 @@ class Host:
         return next((Engines(cpu, gpu) for cpu, gpu in found if cpu or gpu), None)
 
     def may_run(self, stored: Stored) -> bool:
-        """Whether people can run it if it fits: no engine loads fitcheck's own packing, which is for measuring."""
+        """Whether people can run it if it fits. Nobody loads fitcheck's own packing: it is for measuring."""
         engines = self.engines_of(stored) if self.may_hold(stored) else None
         return engines is not None and engines.name != OWN_ENGINE
 

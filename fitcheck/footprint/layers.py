@@ -60,25 +60,21 @@ def span(sums: tuple[int, ...], layers: range) -> int:
 @lru_cache(maxsize=256)
 def by_layer(model: Model, format_name: str) -> ByLayer:
     """A format's weights by layer. Raises UnknownName."""
-    # By the identity of the layers: groups share them, and to look at eighty numbers takes long.
-    together: dict[tuple[str, int, bool], tuple[tuple[str, tuple[int, ...], bool], list[int]]] = {}
+    together: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
     largest = 0
     for group, name, tensors, layers, size, read in in_file(model, format_name):
         if not layers:
             continue
         tensor_name, _, cols, _, _, _, rows_read, stack_read = group.tensor
-        stacked = STACKED in tensor_name
-        if (known := together.get((name, id(layers), stacked))) is None:
-            known = together[name, id(layers), stacked] = (name, layers, stacked), [0, 0, 0, 0]
-        sums, each = known[1], size // tensors
-        if each > largest:
-            largest = each
+        sums = together.setdefault((name, layers, STACKED in tensor_name), [0, 0, 0, 0])
+        each = size // tensors
+        largest = max(largest, each)
         sums[0] += each
         sums[1] += read // tensors
         if not group.unused:
             sums[2] += cols * rows_read * stack_read
             sums[3] += stack_read if rows_read > 1 else 0
-    placed = tuple([Placed(*where, *sums) for where, sums in together.values()])
+    placed = tuple([Placed(*where, *sums) for where, sums in together.items()])
     return _outside(model, format_name, placed, largest)
 
 
