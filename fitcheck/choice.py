@@ -122,12 +122,16 @@ class Candidates:
         """As they are listed."""
         return map(self._at, range(len(self._offered.listed)))
 
-    @cached_property
-    def able(self) -> tuple[Candidate, ...]:
+    def able(self) -> Iterator[Candidate]:
         """Those that may fit and that people can run without ruining the model, the least loss first."""
+        return map(self._at, self._able)
+
+    @cached_property
+    def _able(self) -> tuple[int, ...]:
+        """Their places: asked for up to four times."""
         host, listed = self.judge.host, self._offered.listed
-        found = ((place, listed[place]) for place in self._offered.in_order)
-        return tuple([self._at(place) for place, one in found if not one.ruins and host.may_run(one.stored)])
+        found = [(place, listed[place]) for place in self._offered.in_order]
+        return tuple([place for place, one in found if not one.ruins and host.may_run(one.stored)])
 
     def _at(self, place: int) -> Candidate:
         if place not in self._made:
@@ -148,11 +152,11 @@ def best(candidates: Candidates, model: Model) -> Candidate | None:
     """
     for enough in (_comfortable, fitting):
         if model.trained_ternary:
-            lossless = [one for one in candidates.able if one.ternary and enough(one)]
+            lossless = [one for one in candidates.able() if one.ternary and enough(one)]
             if lossless:
                 return max(lossless, key=_speed)
-        on_gpus = filter(_good, candidates.able) if candidates.judge.host.gpu else ()
-        found = most_faithful(on_gpus, _all_on_gpus(enough)) or most_faithful(candidates.able, enough)
+        on_gpus = filter(_good, candidates.able()) if candidates.judge.host.gpu else ()
+        found = most_faithful(on_gpus, _all_on_gpus(enough)) or most_faithful(candidates.able(), enough)
         if found:
             return found
     return None

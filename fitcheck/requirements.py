@@ -97,7 +97,7 @@ def _candidates(
             judge = judge_on(host_for(machine, request, engines), model, request.context)
         except BadInput:  # a machine sold without memory: nothing to judge
             continue
-        able = candidates_of(judge, file).able
+        able = candidates_of(judge, file).able()
         best = most_faithful(able, lambda one: fitting(one) and one.tokens_per_s >= wish)
         if best is not None:
             yield Candidate(machine.name, best.row)
