@@ -205,13 +205,12 @@ class Decoder(Steps):
     def _draft_s(self) -> float:
         """Of the draft's passes, were it on this device: a byte of it costs what one of the model costs.
 
-        Nothing where it reads nothing.
         It guesses token by token; some engines have it take in all that was checked, too.
         A device that reads nothing of the model, as where experts would lie that its layers have not,
         tells nothing of a draft.
         """
         runner, together = self.runner, self.together
-        if not together.drafts_bytes:
+        if not together.drafts_bytes:  # no draft, or one that costs nothing
             return 0.0
         if not self._bytes:
             return inf
