@@ -81,18 +81,22 @@ class Contexts:
 
         No buffer is worked out for contexts whose cache alone is too large.
         """
-        most, known = self.longest_cache(most, free), self._buffers.items()
+        most = self.longest_cache(most, free)
+        if not most or self._size(most) <= free:
+            return most
         held = [
             context
-            for context, buffer in known
-            if context <= most and context % CELL_PADDING == 0 and self._cache(context) + buffer <= free
+            for context in self._buffers
+            if context <= most and context % CELL_PADDING == 0 and self._size(context) <= free
         ]
-        least = max(held, default=CELL_PADDING)
-        return _longest(most, free, lambda context: self._cache(context) + self._buffer(context), least)
+        return _longest(most, free, self._size, max(held, default=CELL_PADDING))
 
     def longest_cache(self, most: int, free: int) -> int:
         """The same of the cache alone: no context beyond it fits, whatever else there is."""
         return _longest(most, free, self._cache)
+
+    def _size(self, context: int) -> int:
+        return self._cache(context) + self._buffer(context)
 
     def _cache(self, context: int) -> int:
         if context not in self._caches:
