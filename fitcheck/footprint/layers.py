@@ -117,7 +117,7 @@ def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) 
     everywhere = sum([one.bytes for one in placed if one.experts == experts and len(one.layers) == layers])
     sizes = [everywhere] * layers
     for one in placed:
-        if one.experts == experts and len(one.layers) < layers:
+        if one.experts == experts and len(one.layers) != layers:
             for layer in one.layers:
                 sizes[layer] += one.bytes
     return tuple(accumulate([*sizes, output], initial=0))
