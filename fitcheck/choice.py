@@ -6,7 +6,7 @@ takes one row of each, and most formats then are never looked at.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from math import inf
 from typing import NamedTuple
@@ -123,11 +123,15 @@ class Candidates:
         return map(self._at, range(len(self._offered.listed)))
 
     def able(self) -> Iterator[Candidate]:
-        """Those that people can run without ruining the model, if they fit, the least loss first."""
+        """Those that may fit and that people can run without ruining the model, the least loss first."""
+        return map(self._at, self._able)
+
+    @cached_property
+    def _able(self) -> tuple[int, ...]:
+        """Their places: asked for up to four times."""
         host, listed = self.judge.host, self._offered.listed
-        for place in self._offered.in_order:
-            if not listed[place].ruins and host.runs(listed[place].stored):
-                yield self._at(place)
+        found = [(place, listed[place]) for place in self._offered.in_order]
+        return tuple([place for place, one in found if not one.ruins and host.may_run(one.stored)])
 
     def _at(self, place: int) -> Candidate:
         if place not in self._made:

@@ -14,7 +14,7 @@ from fitcheck.schema.request import Request
 
 def flags_of(way: Way, engines: Engines, request: Request, context: int, budget: Budget) -> tuple[str, ...]:
     """The options, each with its value; none for engines whose options nobody looked up."""
-    write = _WRITERS.get(engines.any.memory.flags or "")
+    write = _WRITERS.get(engines.memory.flags or "")
     return tuple(write(way, engines, request, context, budget)) if write else ()
 
 

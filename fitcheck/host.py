@@ -29,8 +29,7 @@ class Host:
         self._bases = {engine.name: engine.base for engine in engines}
         self._gpu_only = frozenset(engine.name for engine in engines if engine.gpu_only)
         self._asked: dict[int, Request] = {}  # by context
-        self._engines: dict[str, Engines | None] = {}  # by format
-        self._runs: dict[str, bool] = {}  # by format
+        self._engines: dict[tuple[object, object], Engines | None] = {}  # by who and what runs a format
         self._seatings: dict[str, Seating] = {}
         self._devices: dict[tuple[str, schema.Device, int], Device] = {}
 
@@ -70,23 +69,20 @@ class Host:
 
     def engines_of(self, stored: Stored) -> Engines | None:
         """The first of the format's engines that this machine can use, or the one asked for."""
-        name = stored.format
-        if name not in self._engines:
-            self._engines[name] = None if self._refusal(stored) else self._first_of(stored.engines)
-        return self._engines[name]
+        needs = stored.engines, stored.arches
+        if needs not in self._engines:
+            self._engines[needs] = None if self._refusal(stored) else self._first_of(stored.engines)
+        return self._engines[needs]
 
     def _first_of(self, names: tuple[str, ...]) -> Engines | None:
         wanted = (self.request.engine,) if self.request.engine else names
-        found = (Engines(self._usable.get((name, "cpu")), self._usable.get((name, "gpu"))) for name in wanted)
-        return next((engines for engines in found if engines.cpu or engines.gpu), None)
+        found = ((self._usable.get((name, "cpu")), self._usable.get((name, "gpu"))) for name in wanted)
+        return next((Engines(cpu, gpu) for cpu, gpu in found if cpu or gpu), None)
 
-    def runs(self, stored: Stored) -> bool:
-        """Whether people can run it: fitcheck's own packing is for measuring, no engine loads it."""
-        name = stored.format
-        if name not in self._runs:
-            engines = self.engines_of(stored)
-            self._runs[name] = engines is not None and engines.name != OWN_ENGINE
-        return self._runs[name]
+    def may_run(self, stored: Stored) -> bool:
+        """Whether people can run it if it fits. Nobody loads fitcheck's own packing: it is for measuring."""
+        engines = self.engines_of(stored) if self.may_hold(stored) else None
+        return engines is not None and engines.name != OWN_ENGINE
 
     def refuses(self, stored: Stored) -> bool:
         """Whether it is known that the format can't run here; else what isn't measured isn't known."""

@@ -11,7 +11,7 @@ from fitcheck.footprint.layers import by_layer, by_layer_of_file
 from fitcheck.footprint.memory import Footprint, footprint, max_context
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.repack import AS_IT_LIES, Repacked, repacked
-from fitcheck.footprint.residence import items_in_one
+from fitcheck.footprint.residence import items_beside, weight_items
 from fitcheck.footprint.shards import shard_of, shard_of_file
 from fitcheck.footprint.stored import Stored
 from fitcheck.footprint.tensors import layout, parameters
@@ -120,7 +120,7 @@ class Judge:
             judged.decode,
             judged.speeds,
         )
-        need, place, longest = self._need(stored, engines), self._placement(way, engines), judged.longest()
+        beside, place, longest = self._beside(engines), self._placement(way, engines), judged.longest()
         memory = self._items(judged)
         prefiller, steps = speeds.prefiller(way) if speeds else None, self._conversions(stored, engines)
         return FormatPlan(
@@ -128,9 +128,9 @@ class Judge:
             engine=engines.name if engines else stored.engines[0],
             bits_per_weight=bits_per_weight(self.model, stored),
             weights_bytes=stored.weights_bytes,
-            kv_bytes=need.kv_bytes,
+            kv_bytes=beside.kv_bytes,
             compute_bytes=sum([item.bytes for item in memory if item.what.endswith(" buffer")]),
-            runtime_bytes=need.runtime_bytes,
+            runtime_bytes=beside.runtime_bytes,
             total_bytes=_resident(memory),
             fits=judged.fits,
             headroom_bytes=way.headroom_bytes,
@@ -171,7 +171,7 @@ class Judge:
         if judged.speeds and (note := judged.speeds.cards_note(judged.way)):
             yield note
         if judged.engines:
-            memory = judged.engines.any.memory
+            memory = judged.engines.memory
             yield from memory.notes
             if not memory.buffers and (note := understated(self.model, self.request.slots)):
                 yield note
@@ -181,7 +181,7 @@ class Judge:
 
     def _unrun(self, stored: Stored, note: str, *, refused: bool) -> Judged:
         """A format that no engine is known to run here: its bytes, all in the main memory."""
-        pool, need = self.host.budget.main, self._need(stored).total_bytes
+        pool, need = self.host.budget.main, stored.weights_bytes + self._bare.total_bytes
         way = Way((seat_of(pool),), (need,), gpu=pool.kind != "ram")
 
         def longest() -> int:
@@ -195,7 +195,7 @@ class Judge:
         """What making the format takes; a file is made already."""
         if stored.file or engines is None:
             return ()
-        return conversions(self.model, stored.format, stored.weights_bytes, engines.any.memory)
+        return conversions(self.model, stored.format, stored.weights_bytes, engines.memory)
 
     def _too_large_to_make(self, steps: Iterable[Conversion]) -> Iterator[str]:
         """Steps that need more memory than the machine has."""
@@ -204,15 +204,13 @@ class Judge:
             if ram is not None and step.ram_bytes is not None and step.ram_bytes > ram:
                 yield f"{step.step} takes {gib(step.ram_bytes)} of RAM, more than there is"
 
-    def _need(self, stored: Stored, engines: Engines | None = None) -> Footprint:
-        """All in one memory, with the engine's own buffers where it has any."""
-        if engines is None:
-            return self._bare.with_weights(stored.weights_bytes)
-        return self._spreader(engines).need(stored.weights_bytes, self.context)
+    def _beside(self, engines: Engines | None) -> Footprint:
+        """What is needed beside the weights, all in one memory, by the engine's own account if it has one."""
+        return self._spreader(engines).beside(self.context) if engines else self._bare
 
     @cached_property
     def _bare(self) -> Footprint:
-        """What is needed beside the weights, whatever the engine."""
+        """The same of an engine that nobody knows."""
         return footprint(self.model, 0, self.request, self.context)
 
     def _items(self, judged: Judged) -> tuple[MemoryItem, ...]:
@@ -223,15 +221,16 @@ class Judge:
         if way.home and way.spread:
             return way.home.items(way.spread, self.host.card_names, mapped=mapped)
         copies = self._repacked(stored, way, engines)
-        need = self._need(stored, engines)
-        return items_in_one(self.model, need, self.request.slots, mapped=mapped, repacked=copies)
+        weights = weight_items(stored.weights_bytes, mapped=mapped, repacked=copies)
+        beside = items_beside(self.model, self._beside(engines), self.request.slots)
+        return (*[item for item in weights if item.bytes], *beside)
 
     def _mapped(self, engines: Engines) -> bool:
-        return engines.any.memory.mapped and self.request.mmap and self.host.budget.maps_files
+        return engines.memory.mapped and self.request.mmap and self.host.budget.maps_files
 
     def _repacked(self, stored: Stored, way: Way, engines: Engines | None) -> Repacked:
         """Weights that a CPU rearranges; beside a card llama.cpp's buffers for that come too late."""
-        if engines is None or way.gpu or not (engines.any.memory.repacks and self.request.repack):
+        if engines is None or way.gpu or not (engines.memory.repacks and self.request.repack):
             return AS_IT_LIES
         if stored.format not in FORMATS or stored.file:
             return AS_IT_LIES

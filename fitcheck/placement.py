@@ -20,22 +20,14 @@ Shares = tuple[int, ...]
 """Usable bytes of the first cards together, for each number of cards."""
 
 
-class Engines(NamedTuple):
-    """The profiles of one engine that this machine can use."""
+class Engines:
+    """The profiles of one engine that this machine can use, at least one of them."""
 
-    cpu: Engine | None
-    gpu: Engine | None
-
-    @property
-    def any(self) -> Engine:
-        """Either: their memory rules are the same."""
-        engine = self.gpu or self.cpu
-        assert engine is not None
-        return engine
-
-    @property
-    def name(self) -> str:
-        return self.any.name
+    def __init__(self, cpu: Engine | None, gpu: Engine | None) -> None:
+        self.cpu, self.gpu = cpu, gpu
+        either = gpu or cpu
+        assert either is not None
+        self.name, self.memory = either.name, either.memory  # the rules of both are the same
 
 
 class Seat(NamedTuple):
@@ -100,7 +92,7 @@ class Seating:
 
     def __init__(self, request: Request, budget: Budget, engines: Engines) -> None:
         self.request, self.engines, self.ram = request, engines, budget.ram
-        self.buffers = engines.any.memory.buffers  # the engine's own, where its profile knows them
+        self.buffers = engines.memory.buffers  # the engine's own, where its profile knows them
         self.alone = tuple(self._alone(budget))
         self.cards = tuple(map(self._card, budget.cards)) if engines.gpu else ()
         self.usable = tuple(card.usable_bytes for card in self.cards)
@@ -116,7 +108,7 @@ class Seating:
     @property
     def shares_layers(self) -> bool:
         """Whether cards hold parts of every matrix instead of layers."""
-        return len(self.cards) > 1 and self.engines.any.memory.several_cards == "tensors"
+        return len(self.cards) > 1 and self.engines.memory.several_cards == "tensors"
 
     @property
     def ram_holds_all(self) -> bool:
@@ -126,7 +118,7 @@ class Seating:
     @property
     def splits(self) -> bool:
         """Whether some layers may stay in RAM, as many as is best."""
-        able = self.engines.any.memory.splits
+        able = self.engines.memory.splits
         return able and self.engines.cpu is not None and self.ram is not None
 
     def _alone(self, budget: Budget) -> Iterator[tuple[Seat, bool]]:
@@ -140,7 +132,7 @@ class Seating:
 
     def _card(self, card: Pool) -> Pool:
         """With what the engine may use of it."""
-        share, size = self.engines.any.memory.share, card.memory_bytes
+        share, size = self.engines.memory.share, card.memory_bytes
         return card if share is None else card._replace(reserve_bytes=size - int(share * size))
 
 

@@ -11,9 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from fitcheck.footprint.compute import runtime_bytes
 from fitcheck.footprint.kv_cache import CELL_PADDING
 from fitcheck.footprint.layers import ByLayer
-from fitcheck.footprint.memory import Footprint, choices_of, footprint, longest_cache, max_context, most_cells
+from fitcheck.footprint.memory import Footprint, choices_of, contexts, footprint, most_cells
 from fitcheck.footprint.residence import Residence, Spread
 from fitcheck.footprint.shards import Shard, Sharded, most_cards
 from fitcheck.placement import Seating, Way, spread_over
@@ -34,18 +35,19 @@ class Spreader:
     def __init__(self, model: Model, on: Seating) -> None:
         self.model, self.on = model, on
         self._choices = choices_of(on.request, on.buffers)
+        self._contexts, self._cells = contexts(model, self._choices), most_cells(model, on.request)
         self._beside: dict[int, Footprint] = {}
 
-    def need(self, weights_bytes: int, context: int) -> Footprint:
-        """With so long a context, all in one memory."""
+    def beside(self, context: int) -> Footprint:
+        """What so long a context takes beside the weights, all in one memory."""
         if context not in self._beside:
             self._beside[context] = footprint(self.model, 0, self.on.request, context, self.on.buffers)
-        return self._beside[context].with_weights(weights_bytes)
+        return self._beside[context]
 
     def ways(self, held: Held, context: int) -> Iterator[Way]:
         """Every way worth a look with so long a context, fitting or not; none where the engine can't."""
         if self.on.alone:
-            need = self.need(held.weights_bytes, context).total_bytes
+            need = held.weights_bytes + self.beside(context).total_bytes
             for seat, gpu in self.on.alone:
                 yield Way((seat,), (need,), gpu)
         if self._shares:
@@ -80,7 +82,7 @@ class Spreader:
         if least == most or self._spread_holds(held, most):
             return most * CELL_PADDING
         # All steps, so that every format tries the same ones first.
-        steps = range(1, most_cells(self.model, self.on.request) // CELL_PADDING)
+        steps = range(1, self._cells // CELL_PADDING)
         return CELL_PADDING * bisect_left(
             steps,
             True,
@@ -92,25 +94,27 @@ class Spreader:
 
         Both are quick to find, where each context between them asks how layers are best spread.
         """
-        ram, request = self.on.ram, self.on.request
+        ram = self.on.ram
         if ram is None:
             return 0, self._longest_on_cards(held)
         room = ram.usable_bytes + sum(self.on.usable)
-        most = longest_cache(self.model, held.weights_bytes, request, room)
+        most = self._contexts.longest_cache(self._cells, room - held.weights_bytes)
         if not self.on.ram_holds_all:
             return 0, most
         return self._longest_in(held, ram.usable_bytes), most
 
     def _longest_in(self, held: Held, usable_bytes: int) -> int:
-        return max_context(self.model, held.weights_bytes, self.on.request, usable_bytes, self.on.buffers)
+        free = usable_bytes - held.weights_bytes - runtime_bytes(self.model)
+        return self._contexts.longest(self._cells, free)
 
     def _longest_on_cards(self, held: Held) -> int:
         """Where nothing is known of the RAM, in which the tables and what is asked for may lie."""
         request = self.on.request
         if request.gpu_layers is not None or request.cpu_moe_layers is not None:
-            return most_cells(self.model, request)
+            return self._cells
         layers = held.by_layer()
-        return longest_cache(self.model, layers.dense[-1] + layers.experts[-1], request, sum(self.on.usable))
+        room = sum(self.on.usable) - layers.dense[-1] - layers.experts[-1]
+        return self._contexts.longest_cache(self._cells, room)
 
     def _spread_holds(self, held: Held, steps: int) -> bool:
         """Whether cards and RAM together hold a context of so many steps, in some way or other."""
@@ -133,7 +137,7 @@ class Spreader:
         return self.on.splits and asked.gpu_layers is None and asked.cpu_moe_layers is None
 
     def _home(self, held: Held, context: int) -> Residence:
-        on_cards = self.on.engines.any.memory.tables_on_cards
+        on_cards = self.on.engines.memory.tables_on_cards
         return Residence(self.model, held.by_layer(), context, self._choices, on_cards)
 
     def _spreads(self, home: Residence) -> Iterator[Spread]:
@@ -146,7 +150,7 @@ class Spreader:
                 yield from self._between(home)
             return
         layers = every if asked.gpu_layers is None else asked.gpu_layers
-        if self.on.engines.any.memory.splits or (layers == every and not asked.cpu_moe_layers):
+        if self.on.engines.memory.splits or (layers == every and not asked.cpu_moe_layers):
             yield self._over_cards(home, layers, asked.cpu_moe_layers or 0)
 
     def _between(self, home: Residence) -> Iterator[Spread]:

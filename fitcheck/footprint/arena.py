@@ -84,6 +84,11 @@ class Tape:
         self._uses.append(uses)
         return len(self._uses) - 1
 
+    @property
+    def tensors(self) -> int:
+        """How many were taken."""
+        return len(self._uses)
+
     def last_use(self, tensor: int) -> bool:
         """Whether but one user is left, so that it may write its result there."""
         return self._uses[tensor] == 1

@@ -133,17 +133,23 @@ def chosen(model: Model, form: Format) -> tuple[TypedTensors, ...]:
 
 @lru_cache(maxsize=128)  # one model in all formats
 def _chosen(model: Model, format_name: str) -> tuple[TypedTensors, ...]:
-    form = find_format(format_name)
-    facts, found = _layout(form, model).facts, []
+    form, found = find_format(format_name), []
+    facts, free = _free(model, scheme_of(form))
     rules = _rules(form, facts)
-    for group in _free(model, scheme_of(form)):
+    told = _told(form, rules, facts)
+    for group in free:
         cols = group.tensor.cols
-        if group.role in _MIXED or group.role in rules or form.stacks:
+        if group.role in told or form.stacks:
             for name, layers in _types(form, rules.get(group.role), group, facts):
                 found.append(_weigh(group, _fit(name, cols), layers))
         else:
             found.append(_weigh(group, _fit(form.default, cols), group.layers))
     return tuple(found)
+
+
+def _told(form: Format, rules: Mapping[str, Rule], facts: Facts) -> set[str]:
+    """Roles whose tensors may differ from the mix's default."""
+    return {"output", "token_embd", *rules, *(_MATTER if _matters(form, facts) else ())}
 
 
 def _layout(form: Format, model: Model) -> Layout:
@@ -174,9 +180,10 @@ def _kept(model: Model, scheme: Scheme) -> tuple[TypedTensors | None, ...]:
 
 
 @lru_cache(maxsize=64)
-def _free(model: Model, scheme: Scheme) -> tuple[TensorGroup, ...]:
-    """The groups whose type is a format's choice."""
-    return tuple(group for group in _layout_of(model, scheme).groups if not group.tensor.keep)
+def _free(model: Model, scheme: Scheme) -> tuple[Facts, tuple[TensorGroup, ...]]:
+    """The groups whose type is a format's choice, and what it asks of the model."""
+    groups, facts, *_ = _layout_of(model, scheme)
+    return facts, tuple(group for group in groups if not group.tensor.keep)
 
 
 def _weigh(group: TensorGroup, name: str, layers: tuple[int, ...]) -> TypedTensors:
@@ -244,17 +251,20 @@ def _rules(form: Format, facts: Facts) -> Mapping[str, Rule]:
 
 def _override(form: Format, role: str, name: str, facts: Facts) -> str:
     """What llama.cpp changes in all its mixes but the lowest: cheap tensors that matter."""
-    if form.family != "gguf" or form.low_bit or form.default in _UNQUANTIZED:
+    if role not in _MATTER or not _matters(form, facts):
         return name
-    if facts.experts == 8 and role in _MATTER:
+    if facts.experts == 8:
         return "Q8_0"
-    if facts.class_70b and role == "attn_v" and name in ("Q3_K", "Q4_K"):
-        return "Q5_K"
-    return name
+    return "Q5_K" if role == "attn_v" and name in ("Q3_K", "Q4_K") else name
 
 
 _MATTER = ("attn_v", "attn_k")
-_MIXED = frozenset({*_MATTER, "output", "token_embd"})  # roles that may differ without a rule
+
+
+def _matters(form: Format, facts: Facts) -> bool:
+    """Whether such a model's cheap tensors get better types."""
+    quantized = form.family == "gguf" and form.default not in _UNQUANTIZED
+    return quantized and not form.low_bit and (facts.experts == 8 or facts.class_70b)
 
 
 def _fit(name: str, cols: int) -> str:

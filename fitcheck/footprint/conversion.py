@@ -18,15 +18,13 @@ _SIXTEEN_BITS = ("F16", "BF16")
 @lru_cache(maxsize=16384)
 def conversions(model: Model, format_name: str, size: int, memory: EngineMemory) -> tuple[Conversion, ...]:
     """The steps from a checkpoint of 16 bits to weights of ``size`` bytes in use."""
+    quantizes, sizes = format_name not in _SIXTEEN_BITS, (size, *_in_16_bits(model))
     return tuple(
-        _conversion(model, size, step)
-        for step in memory.conversions
-        if format_name not in _SIXTEEN_BITS or not step.needs_quantizing
+        [_conversion(step, *sizes) for step in memory.conversions if quantizes or not step.needs_quantizing]
     )
 
 
-def _conversion(model: Model, size: int, step: ConversionStep) -> Conversion:
-    source, largest = weights_bytes(model, "F16"), largest_tensor(model)
+def _conversion(step: ConversionStep, size: int, source: int, largest: int) -> Conversion:
     ram = None
     if step.ram_fixed_bytes is not None:
         ram = step.ram_fixed_bytes + int(
@@ -37,6 +35,11 @@ def _conversion(model: Model, size: int, step: ConversionStep) -> Conversion:
 
 
 @lru_cache(maxsize=512)
+def _in_16_bits(model: Model) -> tuple[int, int]:
+    """Bytes of the checkpoint, and of its largest tensor."""
+    return weights_bytes(model, "F16"), largest_tensor(model)
+
+
 def largest_tensor(model: Model) -> int:
     """Bytes of the largest tensor of the file in 16 bits."""
     shapes = (group.tensor for group in tensors(model))

@@ -42,7 +42,7 @@ def graph(model: Model, flash: bool, quantized: bool, shared: bool = False) -> G
     builder.tape.shares_cells = shared
     builder.build()
     tape = builder.tape
-    return Graph(tuple(tape.moves), tuple(tape.sizes), 1 + max(tensor for tensor, _ in tape.moves))
+    return Graph(tuple(tape.moves), tuple(tape.sizes), tape.tensors)
 
 
 @lru_cache(maxsize=512)

@@ -65,8 +65,8 @@ def by_layer(model: Model, format_name: str) -> ByLayer:
     for group, name, tensors, layers, size, read in in_file(model, format_name):
         if not layers:
             continue
-        _, _, cols, _, _, _, rows_read, stack_read = tensor = group.tensor
-        sums = together.setdefault((name, layers, STACKED in tensor.name), [0, 0, 0, 0])
+        tensor_name, _, cols, _, _, _, rows_read, stack_read = group.tensor
+        sums = together.setdefault((name, layers, STACKED in tensor_name), [0, 0, 0, 0])
         each = size // tensors
         largest = max(largest, each)
         sums[0] += each
@@ -81,9 +81,7 @@ def by_layer(model: Model, format_name: str) -> ByLayer:
 def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest: int) -> ByLayer:
     tables = output = copied = 0
     table_reads, output_reads = [], []
-    for typed in assign(model, format_name):
-        if typed.layers:
-            continue
+    for typed in [one for one in assign(model, format_name) if not one.layers]:
         tensor = typed.group.tensor
         read = ReadGroup(
             typed.type,
@@ -116,16 +114,13 @@ def _outside(model: Model, format_name: str, placed: tuple[Placed, ...], largest
 
 def _sums(placed: Iterable[Placed], layers: int, output: int, *, experts: bool) -> tuple[int, ...]:
     """Bytes of the first n layers, and of all with the output."""
-    everywhere, apart = 0, [0] * layers
-    for _, there, stacked, size, *_ in placed:
-        if stacked != experts:
-            continue
-        if len(there) == layers:
-            everywhere += size
-        else:
-            for layer in there:
-                apart[layer] += size
-    return tuple(accumulate([*[everywhere + size for size in apart], output], initial=0))
+    everywhere = sum([one.bytes for one in placed if one.experts == experts and len(one.layers) == layers])
+    sizes = [everywhere] * layers
+    for one in placed:
+        if one.experts == experts and len(one.layers) != layers:
+            for layer in one.layers:
+                sizes[layer] += one.bytes
+    return tuple(accumulate([*sizes, output], initial=0))
 
 
 def by_layer_of_file(model: Model, weights: FileWeights) -> ByLayer:

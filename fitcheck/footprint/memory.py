@@ -25,13 +25,6 @@ class Footprint(NamedTuple):
     runtime_bytes: int
     total_bytes: int
 
-    def with_weights(self, weights_bytes: int) -> "Footprint":
-        """The same beside other weights."""
-        beside = self.total_bytes - self.weights_bytes
-        return Footprint(
-            weights_bytes, self.kv_bytes, self.compute_bytes, self.runtime_bytes, weights_bytes + beside
-        )
-
 
 class Choices(NamedTuple):
     """The part of a request that decides what a context takes."""
@@ -71,12 +64,6 @@ def max_context(
     return contexts(model, choices_of(request, buffers)).longest(most_cells(model, request), free)
 
 
-def longest_cache(model: Model, weights: int, request: Request, usable_bytes: int) -> int:
-    """Like ``max_context``, of weights and cache alone: no context beyond it fits, whatever else there is."""
-    most = most_cells(model, request)
-    return contexts(model, choices_of(request)).longest_cache(most, usable_bytes - weights)
-
-
 class Contexts:
     """What contexts take beside the weights, whatever their format: each worked out when first asked for."""
 
@@ -94,18 +81,22 @@ class Contexts:
 
         No buffer is worked out for contexts whose cache alone is too large.
         """
-        most, known = self.longest_cache(most, free), self._buffers.items()
+        most = self.longest_cache(most, free)
+        if not most or self._size(most) <= free:
+            return most
         held = [
             context
-            for context, buffer in known
-            if context <= most and context % CELL_PADDING == 0 and self._cache(context) + buffer <= free
+            for context in self._buffers
+            if context <= most and context % CELL_PADDING == 0 and self._size(context) <= free
         ]
-        least = max(held, default=CELL_PADDING)
-        return _longest(most, free, lambda context: self._cache(context) + self._buffer(context), least)
+        return _longest(most, free, self._size, max(held, default=CELL_PADDING))
 
     def longest_cache(self, most: int, free: int) -> int:
-        """The same of the cache alone."""
+        """The same of the cache alone: no context beyond it fits, whatever else there is."""
         return _longest(most, free, self._cache)
+
+    def _size(self, context: int) -> int:
+        return self._cache(context) + self._buffer(context)
 
     def _cache(self, context: int) -> int:
         if context not in self._caches:

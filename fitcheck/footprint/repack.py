@@ -56,12 +56,9 @@ def repacked(model: Model, format_name: str, simd: Iterable[str]) -> Repacked:
 def _repacked(model: Model, format_name: str, have: frozenset[str]) -> Repacked:
     copies = originals = 0
     types = _types(have)
-    for group, name, tensors, _, size, _ in assign(model, format_name):
-        if (
-            name in types
-            and not group.unused
-            and (each := _copy_bytes(group.tensor, name, size // tensors, have))
-        ):
+    for group, name, tensors, _, size, _ in [one for one in assign(model, format_name) if one.type in types]:
+        each = 0 if group.unused else _copy_bytes(group.tensor, name, size // tensors, have)
+        if each:
             copies += tensors * each
             originals += size
     return Repacked(copies, originals)

@@ -135,7 +135,7 @@ class Residence:
 
     def items(self, spread: Spread, names: tuple[str, ...], *, mapped: bool) -> tuple[MemoryItem, ...]:
         """Every item, device by device; ``names`` are the cards', whose weights were read through the RAM."""
-        found = list(ram_weight_items(self.ram_weights(spread), mapped=mapped))
+        found = list(weight_items(self.ram_weights(spread), mapped=mapped))
         found += self._working_items(RAM, spread.ram, self._host(spread))
         found += host_items(self.model, self.slots)
         for card, name in enumerate(names):
@@ -159,26 +159,22 @@ class Residence:
         return self._work.cards.on(pipelined=spread.pipelined, last=last, staged=staged)
 
 
-def items_in_one(
-    model: Model, need: Footprint, slots: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES
-) -> tuple[MemoryItem, ...]:
-    """Every item where all lies in one memory; some of the weights are rearranged."""
+@lru_cache(maxsize=1024)
+def items_beside(model: Model, need: Footprint, slots: int) -> tuple[MemoryItem, ...]:
+    """Every item but the weights, where all lies in one memory: the same for every format."""
     state = state_bytes(model, slots)
     buffer = need.compute_bytes - output_bytes(model, slots)
-    found = (
-        *ram_weight_items(need.weights_bytes, mapped=mapped, repacked=repacked),
-        *working_items(RAM, need.kv_bytes - state, state, buffer),
-        *host_items(model, slots),
-    )
+    found = (*working_items(RAM, need.kv_bytes - state, state, buffer), *host_items(model, slots))
     return tuple(item for item in found if item.bytes)
 
 
-def ram_weight_items(size: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES) -> Iterator[MemoryItem]:
+def weight_items(size: int, *, mapped: bool, repacked: Repacked = AS_IT_LIES) -> Iterator[MemoryItem]:
     """Weights in RAM. Rearranged copies are read instead of the file's pages, which loading touched."""
     kind: Kind = "mapped" if mapped else "anonymous"
     yield MemoryItem("weights", RAM, size - repacked.originals, kind, resident=True)
-    yield _anonymous("repacked copy", RAM, repacked.copies)
-    if mapped:
+    if repacked.copies:
+        yield _anonymous("repacked copy", RAM, repacked.copies)
+    if mapped and repacked.originals:
         yield MemoryItem("weights", RAM, repacked.originals, "mapped", resident=False)
 
 

@@ -7,7 +7,7 @@ those of the same role, is kept with the group.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -50,7 +50,7 @@ _Block = tuple[tuple[Tensor, str], ...]  # a layer's tensors with their roles
 
 
 class TensorGroup(NamedTuple):
-    """Equal tensors; ``layers`` is empty for those outside the layers.
+    """Equal tensors; ``layers`` is empty for those outside the layers. Groups of the same layers share them.
 
     ``ordinals`` is what rules of mixes count by: the place among the tensors
     of the role or, for ffn tensors of models with experts, the layer's number.
@@ -114,7 +114,7 @@ def layout(model: Model) -> Layout:
     kinds, order = kinds_of(model)
     described = mechanisms_by_kind(model)
     blocks = [_block(model, layer, parts) for layer, parts in zip(kinds, described, strict=True)]
-    groups = tuple(_groups(model, [blocks[kind] for kind in order]))
+    groups = tuple(_groups(model, blocks, order))
     mechanisms = [mechanism for kind in order for mechanism in described[kind]]
     caches = Counter(cache for mechanism in mechanisms for cache in mechanism.caches)
     return Layout(
@@ -147,27 +147,45 @@ def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
     return tuple(describe(part, hidden) for part in (*mixers, *layer.ffns))
 
 
-def _groups(model: Model, trunk: list[_Block]) -> Iterator[TensorGroup]:
-    """Groups outside the layers first, then those of the layers in the file's order."""
+def _groups(model: Model, blocks: list[_Block], order: Sequence[int]) -> Iterator[TensorGroup]:
+    """Groups outside the layers first, then those of the layers in the file's order.
+
+    ``blocks`` are those of each kind of layer, of which the layers are in ``order``.
+    """
     for tensor in _outside(model):
         yield TensorGroup(tensor, _role(tensor, model.tied_embeddings), 1, (), (0,), (0,), False)
-    places: dict[tuple[Tensor, bool], list[tuple[int, int]]] = {}
+    places: dict[tuple[Tensor, bool], _Where] = {}
+    kinds = [_wheres(block, False, places) for block in blocks]
+    if model.nextn_layers:
+        kinds.append(_wheres(_prediction(model), True, places))
     running: Counter[str] = Counter()
-    extra = [_prediction(model)] if model.nextn_layers else []
-    for number, block in enumerate(trunk + extra * model.nextn_layers):
-        unused = number >= len(trunk)
-        for tensor, role in block:
-            places.setdefault((tensor, unused), []).append((number, running[role]))
+    for number, kind in enumerate((*order, *[len(blocks)] * model.nextn_layers)):
+        for where, role in kinds[kind]:
+            where.append((number, running[role]))
             running[role] += 1
     by_layer = any(tensor.part == "experts" for tensor, _ in places)
+    spans: dict[tuple[int, ...], tuple[int, ...]] = {}
     for (tensor, unused), where in places.items():
-        yield _group(tensor, where, unused, by_layer)
+        layers = tuple([number for number, _ in where])
+        yield _group(tensor, spans.setdefault(layers, layers), where, unused, by_layer)
 
 
-def _group(tensor: Tensor, where: list[tuple[int, int]], unused: bool, by_layer: bool) -> TensorGroup:
+_Where = list[tuple[int, int]]
+"""Of equal tensors, the layers and the places among those of the role."""
+
+
+def _wheres(
+    block: _Block, unused: bool, places: dict[tuple[Tensor, bool], _Where]
+) -> list[tuple[_Where, str]]:
+    """Of a layer's tensors the lists to which each such layer adds: to find one is slow, and layers many."""
+    return [(places.setdefault((tensor, unused), []), role) for tensor, role in block]
+
+
+def _group(
+    tensor: Tensor, layers: tuple[int, ...], where: _Where, unused: bool, by_layer: bool
+) -> TensorGroup:
     role = _role(tensor)
-    layers = tuple(number for number, _ in where)
-    counters = tuple(counter for _, counter in where)
+    counters = tuple([counter for _, counter in where])
     ordinals = layers if by_layer and role.startswith("ffn") else counters
     return TensorGroup(tensor, role, len(where), layers, ordinals, counters, unused)
 

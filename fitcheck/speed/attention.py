@@ -1,6 +1,7 @@
 """Attention: what one decoded token asks of the cache, and of the cores."""
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
@@ -72,8 +73,12 @@ def _width(mixer: object) -> int:
     return heads.queries * heads.products if heads else 0
 
 
-class Attending(NamedTuple):
-    """An engine's attention on so many cores, each ``speed`` times as fast as the one it was measured on."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Attending:
+    """An engine's attention on so many cores, each ``speed`` times as fast as the one it was measured on.
+
+    Each is itself alone: a device has one, by which what it takes is found again.
+    """
 
     rate: AttentionRate
     padding: int

@@ -13,10 +13,10 @@ from fitcheck.schema.machine import Basis, Gpu, Machine
 from fitcheck.schema.model import Model
 from fitcheck.schema.plan import Bound, CurvePoint, TokenRate
 from fitcheck.schema.request import Request
-from fitcheck.speed.attention import Attending, attention_s
+from fitcheck.speed.attention import attention_s
 from fitcheck.speed.bandwidth import Bandwidth
 from fitcheck.speed.device import Device
-from fitcheck.speed.engines import CoreRate, attention_rate, isa_of, residual
+from fitcheck.speed.engines import CoreRate, residual
 from fitcheck.speed.loads import bytes_read, known_together, loads
 from fitcheck.speed.passes import Pass
 from fitcheck.speed.roofline import Step, soft_max, step
@@ -62,17 +62,13 @@ class Cost(NamedTuple):
 class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
-    @property
-    def together(self) -> Pass:
-        """The tokens of a step."""
-        raise NotImplementedError
+    def __init__(self, together: Pass) -> None:
+        self.together = together  # the tokens of a step
+        self._answers: dict[int, Decode] = {}
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Of each device, with ``depth`` tokens in the cache."""
         raise NotImplementedError
-
-    def __init__(self) -> None:
-        self._answers: dict[int, Decode] = {}
 
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
@@ -164,21 +160,13 @@ class Runner:
         """The tokens of a step."""
         return self.device.together
 
-    @property
-    def flash_attention(self) -> bool:
-        return self.device.flash_attention
-
     def _attention_s(self, depth: int, bytes_per_s: float) -> float:
         """The reading of the cache beside the engine's own arithmetic, where known."""
         reading = self._cache_bytes(depth) / (bytes_per_s * self.engine.cache_efficiency)
-        kv_type, cores = self.request.kv_type, self.cores
-        rate = attention_rate(self.engine, kv_type, self.flash_attention, isa_of(self.machine))
-        if rate is None or cores is None:
+        by = self.device.attending
+        if by is None:
             return reading
-        if self.together.tokens > 1:  # threads share cells for one token alone
-            rate = replace(rate, shares_cells_from=None)
-        by = Attending(rate, self.engine.cell_padding, kv_type, cores, self.device.core_speed or 1.0)
-        return soft_max(reading, self.together.tokens * attention_s(self.model, depth, by, self.layers))
+        return soft_max(reading, self.device.tokens * attention_s(self.model, depth, by, self.layers))
 
     def _cache_bytes(self, depth: int) -> int:
         """Of each sequence its own, once for all tokens that a draft guessed for it."""
@@ -190,7 +178,7 @@ class Decoder(Steps):
     """A runner with weights in one format."""
 
     def __init__(self, runner: Runner, groups: Sequence[ReadGroup]) -> None:
-        super().__init__()
+        super().__init__(runner.together)
         self.runner, self.groups = runner, groups
         self._bytes = sum([bytes_read(group, runner.model, runner.device.tokens) for group in groups])
         self._weights = self._read_and_multiplied()
@@ -200,12 +188,7 @@ class Decoder(Steps):
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        draft_s = self._draft_s if runner.together.drafts_bytes else 0.0
-        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, draft_s),)
-
-    @property
-    def together(self) -> Pass:
-        return self.runner.together
+        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
 
     def _read_and_multiplied(self) -> Step:
         """Of all weights: each type costs its bytes or its arithmetic."""
@@ -226,9 +209,11 @@ class Decoder(Steps):
         A device that reads nothing of the model, as where experts would lie that its layers have not,
         tells nothing of a draft.
         """
+        runner, together = self.runner, self.together
+        if not together.drafts_bytes:  # no draft, or one that costs nothing
+            return 0.0
         if not self._bytes:
             return inf
-        runner, together = self.runner, self.runner.together
         alone = Decoder(runner.guessing, self.groups)
         guess_s, check_s = (
             one._weights.seconds * together.draft_bytes / alone._bytes for one in (alone, self)
@@ -258,18 +243,14 @@ class SplitDecoder(Steps):
     """Layers on several devices: each token passes through all of them, so that times add."""
 
     def __init__(self, parts: tuple[Decoder, ...], handovers: int) -> None:
-        super().__init__()
+        super().__init__(parts[0].together)
         self.parts = parts
         self.handovers = handovers  # from device to device, a token
-
-    @property
-    def together(self) -> Pass:
-        return self.parts[0].together
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         first, *rest = (cost for part in self.parts for cost in part.costs(depth))
         waiting = Step(0.0, 0.0, 0.0, self.handovers * HANDOVER_S)
-        return (first._replace(step=first.step + waiting), *rest)
+        return (first._replace(step=first.step.then(waiting)), *rest)
 
 
 def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
@@ -283,7 +264,7 @@ def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
         spreads = [residual(cost.engine, basis) for cost in costs]
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
     for cost in rest:
-        step, least_s = step + cost.step, least_s + cost.least_s
+        step, least_s = step.then(cost.step), least_s + cost.least_s
     gained, draft_s = together.gained, min([cost.draft_s for cost in costs])  # it lies where it is fastest
     speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
     return Decode(speed, step.bound, basis)
@@ -291,8 +272,7 @@ def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
 
 def weakest(bases: Iterable[Basis]) -> Basis:
     """The basis that an answer resting on all of them has."""
-    given = set(bases)
-    return next(basis for basis in _WORST_FIRST if basis in given)
+    return min(bases, key=_WORST_FIRST.index)
 
 
 def _interval(expected: float, limit: float, low: float, high: float) -> TokenRate:

@@ -1,18 +1,22 @@
 """An engine on one device of a machine: what neither the model nor its format changes."""
 
+from dataclasses import replace
 from functools import cached_property
 
 from fitcheck.schema.engine import Engine, TypeRate
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
+from fitcheck.speed.attention import Attending
 from fitcheck.speed.bandwidth import crosses_sockets, gpu_bandwidth, read_bandwidth
 from fitcheck.speed.engines import (
     CoreRate,
     across_sockets,
+    attention_rate,
     codes_for_many,
-    core_rate,
+    core_rates,
     core_speed,
     gpu_share,
+    isa_of,
 )
 from fitcheck.speed.passes import pass_of
 from fitcheck.speed.products import Code, Products
@@ -27,7 +31,7 @@ class Device:
         self.card = (gpu or next(iter(machine.gpus), None)) if engine.device == "gpu" else None
         self.cores = _cores(machine, request.threads)
         self.together = pass_of(request)  # the tokens of a step
-        self.tokens = self.together.tokens
+        self.tokens, self.kv_type = self.together.tokens, request.kv_type
         asked, usual = request.flash_attention, engine.flash_attention_default
         self.flash_attention = usual if asked == "auto" else asked == "on"
         if self.card:
@@ -42,7 +46,6 @@ class Device:
                 self.bandwidth = self.bandwidth._replace(basis="assumed")
             efficiency, self.overhead_s_per_layer = engine.read_efficiency, engine.overhead_s_per_layer
         self.bytes_per_s = self.bandwidth.bytes_per_s * efficiency  # what the engine reaches
-        self._rates: dict[str, CoreRate | None] = {}
         self._products: dict[str, Products] = {}
         self._codes = codes_for_many(self.engine, machine)
 
@@ -51,11 +54,23 @@ class Device:
         """A core beside the one that the engine's rates come from."""
         return core_speed(self.engine, self.machine)
 
+    @cached_property
+    def attending(self) -> Attending | None:
+        """How its cores attend; None where nobody measured it."""
+        rate = attention_rate(self.engine, self.kv_type, self.flash_attention, isa_of(self.machine))
+        if rate is None or self.cores is None:
+            return None
+        if self.tokens > 1:  # threads share cells for one token alone
+            rate = replace(rate, shares_cells_from=None)
+        return Attending(rate, self.engine.cell_padding, self.kv_type, self.cores, self.core_speed or 1.0)
+
+    @cached_property
+    def _rates(self) -> dict[str, CoreRate]:
+        return core_rates(self.engine, self.machine)
+
     def rate(self, weight_type: str) -> CoreRate | None:
-        """Of one core."""
-        if weight_type not in self._rates:
-            self._rates[weight_type] = core_rate(self.engine, self.machine, weight_type, self.core_speed)
-        return self._rates[weight_type]
+        """Of one core; None where nobody measured it."""
+        return self._rates.get(weight_type)
 
     def prefill_rate(self, weight_type: str) -> TypeRate | None:
         """Of one core that the engine's rates come from, for a whole prompt."""

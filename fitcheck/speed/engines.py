@@ -79,22 +79,22 @@ def isa_of(machine: Machine) -> str | None:
     return next((isa for isa in _ISA_ORDER if isa in found), None)
 
 
-def core_rate(
-    engine: Engine, machine: Machine, weight_type: str, speed: float | None = None
-) -> CoreRate | None:
-    """How fast one core multiplies this type; None where nobody measured it.
-
-    ``speed`` is ``core_speed`` where the caller knows it already.
+def core_rates(engine: Engine, machine: Machine) -> dict[str, CoreRate]:
+    """How fast one core multiplies each type, of those that somebody measured.
 
     A rate measured on the machine itself counts for the engine whose kernels
     they are. Then comes the profile's rate for the same ISA, scaled by how
     this core stands to the profile's, then one scaled from another ISA.
     """
-    for own in machine.kernel_rates:
-        if engine.name == OWN_ENGINE and own.format == weight_type:
-            return CoreRate(own.weights_per_s, own.basis, overlap=engine.overlap)
-    rates = [rate for rate in engine.rates if rate.type == weight_type]
-    return _for_isa(rates, isa_of(machine), speed or core_speed(engine, machine)) if rates else None
+    by_type: dict[str, list[TypeRate]] = {}
+    for rate in engine.rates:
+        by_type.setdefault(rate.type, []).append(rate)
+    isa, speed = isa_of(machine), core_speed(engine, machine)
+    found = {name: _for_isa(rates, isa, speed) for name, rates in by_type.items()}
+    if engine.name == OWN_ENGINE:
+        for own in reversed(machine.kernel_rates):  # the first of a type counts
+            found[own.format] = CoreRate(own.weights_per_s, own.basis, overlap=engine.overlap)
+    return found
 
 
 def core_speed(engine: Engine, machine: Machine) -> float | None:

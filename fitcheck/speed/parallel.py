@@ -15,7 +15,6 @@ from fitcheck.schema.engine import Link
 from fitcheck.schema.model import Model
 from fitcheck.speed.decode import Cost, Decoder, Runner, Steps
 from fitcheck.speed.engines import link_of
-from fitcheck.speed.passes import Pass
 from fitcheck.speed.roofline import Step
 
 _ELEMENT_BYTES = 2
@@ -27,17 +26,13 @@ class ParallelDecoder(Steps):
 
     def __init__(self, runner: Runner, shard: Shard) -> None:
         """``runner`` is the slowest card, which knows with how many it shares."""
-        super().__init__()
+        super().__init__(runner.together)
         self._card = Decoder(runner, shard.groups)
         self.summing_s = summing_s(runner, shard.cards)
 
-    @property
-    def together(self) -> Pass:
-        return self._card.together
-
     def costs(self, depth: int) -> tuple[Cost, ...]:
         (cost,) = self._card.costs(depth)
-        return (cost._replace(step=cost.step + Step(0.0, 0.0, 0.0, self.summing_s)),)
+        return (cost._replace(step=cost.step.then(Step(0.0, 0.0, 0.0, self.summing_s))),)
 
 
 def summing_s(runner: Runner, cards: int) -> float:

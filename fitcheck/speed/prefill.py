@@ -101,7 +101,7 @@ class Prefiller(Prompts):
         device, cores = self.runner.device, self.runner.cores
         found = {group.type: device.prefill_rate(group.type) for group in self.groups}
         rates = {name: rate for name, rate in found.items() if rate}
-        flash = self.runner.flash_attention
+        flash = device.flash_attention
         attention = [row.products_per_s for row in known.attention if row.flash_attention == flash]
         if not (cores and attention and self._covered(rates)):
             return None

@@ -8,7 +8,6 @@ largest share of the time is what binds.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fitcheck.schema.engine import OVERLAP
@@ -37,8 +36,7 @@ class Load(NamedTuple):
         return self.weights / self.weights_per_s if self.weights_per_s else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Seconds of one decode step by what they were spent on."""
 
     memory_s: float
@@ -46,8 +44,8 @@ class Step:
     attention_s: float
     overhead_s: float
 
-    def __add__(self, other: "Step") -> "Step":
-        """One after the other."""
+    def then(self, other: "Step") -> "Step":
+        """Both, one after the other."""
         return Step(
             self.memory_s + other.memory_s,
             self.compute_s + other.compute_s,

@@ -1,13 +1,15 @@
 """What is taken without judging every format is what the whole plan says is best."""
 
+import sys
 from dataclasses import replace
+from functools import _lru_cache_wrapper
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcheck.choice import best, nearest
-from fitcheck.errors import BadInput
+from fitcheck.errors import BadInput, FitcheckError
 from fitcheck.planner import candidates_of, host_for, judge_on, plan
 from fitcheck.ranking import take
 from fitcheck.schema.machine import Gpu, Machine
@@ -92,3 +94,29 @@ def test_few_formats_are_judged(name: str, ram: int) -> None:
     candidates = candidates_of(judge_on(host, model, None))
     assert best(candidates, model) or nearest(candidates)
     assert sum(one.is_judged for one in candidates) <= 5
+
+
+def forget() -> None:
+    """Empty every cache of the rooms that plan."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fitcheck.") and not name.startswith("fitcheck.sources"):
+            for known in vars(module).values():
+                if isinstance(known, _lru_cache_wrapper):
+                    known.cache_clear()
+
+
+def answer(name: str, machine: Machine, request: Request) -> Plan | str:
+    try:
+        return plan(load_model(name), machine, request, ENGINES)
+    except FitcheckError as refused:
+        return refused.message
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(NAMES, machines(), REQUESTS), min_size=2, max_size=3))
+def test_no_answer_depends_on_what_was_asked_before(questions: list[tuple[str, Machine, Request]]) -> None:
+    """What is kept from question to question is the same as if it were worked out anew."""
+    one_after_another = [answer(*question) for question in questions]
+    for question, known in zip(questions, one_after_another, strict=True):
+        forget()
+        assert answer(*question) == known

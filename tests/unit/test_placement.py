@@ -144,7 +144,7 @@ def test_sums_spread_layers_as_trying_each_would(
     model = resolve_model(name)
     on = Seating(request := Request(context=context), budget_of(with_cards(*cards, ram=ram), request), LLAMA)
     weights = by_layer(model, form)
-    home = Residence(model, weights, context, choices_of(request), LLAMA.any.memory.tables_on_cards)
+    home = Residence(model, weights, context, choices_of(request), LLAMA.memory.tables_on_cards)
     every = range(1, weights.layers)
 
     def fits(layers: int, experts: int = 0) -> bool:

@@ -8,7 +8,7 @@ from fitcheck.footprint.memory import choices_of, contexts, footprint, max_conte
 from fitcheck.footprint.mixes import FORMATS
 from fitcheck.footprint.reads import read_groups
 from fitcheck.footprint.repack import Repacked, repacked, repacked_bytes
-from fitcheck.footprint.residence import ram_weight_items
+from fitcheck.footprint.residence import weight_items
 from fitcheck.schema.model import Attention, FeedForward, Layer, Model
 from fitcheck.schema.request import Request
 from fitcheck.sources.catalog import load_model
@@ -133,7 +133,7 @@ def test_tiles_grow_but_what_they_replace_does_not(llama_70b):
     copies, originals = repacked(llama_70b, "Q4_K_M", ("amx_int8",))
     assert copies > originals > 0
     size = weights_bytes(llama_70b, "Q4_K_M")
-    items = list(ram_weight_items(size, mapped=True, repacked=Repacked(copies, originals)))
+    items = list(weight_items(size, mapped=True, repacked=Repacked(copies, originals)))
     mapped = [item for item in items if item.kind == "mapped"]
     assert sum(item.bytes for item in mapped) == size
     assert sum(item.bytes for item in items if item.resident) == size - originals + copies

@@ -20,7 +20,7 @@ from fitcheck.speed.device import Device
 from fitcheck.speed.engines import (
     CoreRate,
     attention_rate,
-    core_rate,
+    core_rates,
     core_speed,
     gpu_rate,
     gpu_share,
@@ -153,15 +153,15 @@ def test_the_widest_kernels_are_taken(features: tuple[str, ...], isa: str | None
 
 
 def test_a_rate_of_the_same_isa_counts_as_profile() -> None:
-    found = core_rate(LLAMA, replace(BARE, simd=("avx2",), core_speed=1.2), "Q4_K")
-    assert found and found.basis == "profile"
+    found = core_rates(LLAMA, replace(BARE, simd=("avx2",), core_speed=1.2))["Q4_K"]
+    assert found.basis == "profile"
     assert found.weights_per_s == pytest.approx(1.2 * rate_of(LLAMA, "Q4_K", "avx2"))
 
 
 def test_a_core_of_unknown_speed_is_assumed_to_be_a_usual_one() -> None:
-    x86, arm = (core_rate(LLAMA, replace(BARE, simd=(isa,)), "Q4_K") for isa in ("avx2", "dotprod"))
-    assert x86 and x86.basis == "assumed" and x86.weights_per_s == rate_of(LLAMA, "Q4_K", "avx2")
-    assert arm and arm.basis == "assumed" and arm.weights_per_s < rate_of(LLAMA, "Q4_K", "neon_dotprod")
+    x86, arm = (core_rates(LLAMA, replace(BARE, simd=(isa,)))["Q4_K"] for isa in ("avx2", "dotprod"))
+    assert x86.basis == "assumed" and x86.weights_per_s == rate_of(LLAMA, "Q4_K", "avx2")
+    assert arm.basis == "assumed" and arm.weights_per_s < rate_of(LLAMA, "Q4_K", "neon_dotprod")
 
 
 def test_a_gpu_multiplies_as_its_lanes_and_their_cost_say() -> None:
@@ -174,8 +174,8 @@ def test_a_gpu_multiplies_as_its_lanes_and_their_cost_say() -> None:
 
 
 def test_a_rate_of_another_isa_is_assumed_and_slower_on_small_cores() -> None:
-    found = core_rate(LLAMA, replace(BARE, simd=("neon",)), "Q4_K")
-    assert found and found.basis == "assumed"
+    found = core_rates(LLAMA, replace(BARE, simd=("neon",)))["Q4_K"]
+    assert found.basis == "assumed"
     assert found.weights_per_s < 0.1 * rate_of(LLAMA, "Q4_K", "avx2")
 
 
@@ -185,15 +185,17 @@ def test_own_kernels_are_the_yardstick_of_a_core() -> None:
     here = KernelRate(known.type, known.isa, 2 * known.weights_per_s, "measured")
     machine = replace(BARE, simd=("avx2",), kernel_rates=(here,))
     assert core_speed(LLAMA, machine) == pytest.approx(2.0)
-    found = core_rate(LLAMA, machine, "Q6_K")
-    assert found and found.weights_per_s == pytest.approx(2 * rate_of(LLAMA, "Q6_K", "avx2"))
+    found = core_rates(LLAMA, machine)["Q6_K"]
+    assert found.weights_per_s == pytest.approx(2 * rate_of(LLAMA, "Q6_K", "avx2"))
 
 
 def test_a_rate_measured_here_is_fitchecks_own() -> None:
-    measured = KernelRate("trit5", "avx2", 5e10, "measured")
-    machine = replace(BARE, simd=("avx2",), kernel_rates=(measured,))
-    found = core_rate(ENGINES["fitcheck", "cpu"], machine, "trit5")
-    assert found and (found.weights_per_s, found.basis) == (5e10, "measured")
+    """The first of them, and nobody else's."""
+    measured, later = (KernelRate("trit5", "avx2", rate, "measured") for rate in (5e10, 4e10))
+    machine = replace(BARE, simd=("avx2",), kernel_rates=(measured, later))
+    assert "trit5" not in core_rates(LLAMA, machine)
+    found = core_rates(ENGINES["fitcheck", "cpu"], machine)["trit5"]
+    assert (found.weights_per_s, found.basis) == (5e10, "measured")
 
 
 def test_table_kernels_of_which_no_run_tells_are_set_beside_i2_s() -> None:
@@ -206,7 +208,7 @@ def test_table_kernels_of_which_no_run_tells_are_set_beside_i2_s() -> None:
 
 
 def test_a_type_without_a_rate_is_left_to_memory() -> None:
-    assert core_rate(LLAMA, replace(BARE, simd=("avx2",)), "EXL2-head") is None
+    assert "EXL2-head" not in core_rates(LLAMA, replace(BARE, simd=("avx2",)))
 
 
 @pytest.mark.parametrize(
