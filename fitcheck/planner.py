@@ -24,6 +24,7 @@ from fitcheck.speed.bandwidth import crosses_sockets, gpu_bandwidth, read_bandwi
 from fitcheck.speed.disk import disk_of
 from fitcheck.speed.engines import calibration_notes, sockets_note
 from fitcheck.speed.passes import pass_notes
+from fitcheck.units import tokens
 from fitcheck.verdict import verdict
 
 DEFAULT_CONTEXT = 4096
@@ -70,7 +71,7 @@ def judge_on(host: Host, model: Model, context: int | None) -> Judge:
     """The judge of all formats, with so long a context. Raises BadInput where the model can't do as asked."""
     context = context_for(model, context)
     request = host.asked(context)
-    _check_depth(request, context)
+    check_room(request, context)
     _check_layers(model, request, host.budget)
     return Judge(model, host, request, context)
 
@@ -102,8 +103,14 @@ def context_for(model: Model, asked: int | None) -> int:
     return asked
 
 
-def _check_depth(request: Request, context: int) -> None:
-    """Sequences together can't hold more tokens than the context that they share."""
+def check_room(request: Request, context: int) -> None:
+    """Refuse what the context doesn't hold: a depth, a prompt, sequences that share it. Raises BadInput."""
+    for what, count in (("depth", request.depth), ("prompt", request.prompt or 0)):
+        if count > context:
+            raise BadInput(
+                f"a {what} of {tokens(count)} is more than the context of {tokens(context)}",
+                f"ask for --context {count}, where the model knows so much",
+            )
     if request.batch > 1 and request.batch * request.depth > context:
         raise BadInput(
             f"{request.batch} sequences of {request.depth} tokens need more than a context of {context}",

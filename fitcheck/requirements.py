@@ -13,7 +13,7 @@ from fitcheck.errors import BadInput
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.memory import footprint
 from fitcheck.footprint.stored import Stored, stored_as, stored_in, stored_in_each
-from fitcheck.planner import candidates_of, context_for, host_for, judge_on
+from fitcheck.planner import candidates_of, check_room, context_for, host_for, judge_on
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Machine
 from fitcheck.schema.model import Model
@@ -35,11 +35,13 @@ def needs(
 
     ``machines`` are judged by the best format they run at the wished speed; of a
     real file's weights there is one.
-    Raises BadInput for a speed that is none.
+    Raises BadInput for a speed that is none, and for a context that doesn't hold what is asked.
     """
     if not tokens_per_s > 0:
         raise BadInput("a speed must be more than nothing", "for example --speed 5")
-    request = replace(request, context=context_for(model, request.context))
+    context = context_for(model, request.context)
+    check_room(request, context)
+    request = replace(request, context=context)
     by_name = {engine.name: engine for engine in engines if engine.device == "cpu"}
     formats = _formats(model, request, file)
     runnable = [(stored, by_name[stored.engines[0]]) for stored in formats if stored.engines[0] in by_name]

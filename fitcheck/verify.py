@@ -18,7 +18,7 @@ from fitcheck.errors import BadInput, NotEnoughMemory
 from fitcheck.footprint.kv_cache import kv_read_bytes
 from fitcheck.footprint.mixes import find_format
 from fitcheck.footprint.reads import ReadGroup, read_groups
-from fitcheck.planner import context_for
+from fitcheck.planner import check_room, context_for
 from fitcheck.schema.engine import OWN_ENGINE, Engine
 from fitcheck.schema.machine import KernelRate, Machine, ReadBandwidth
 from fitcheck.schema.measurement import Verification
@@ -58,6 +58,7 @@ def verify(
     """
     name = find_format(format_name).name
     context = context_for(model, request.context)
+    check_room(request, context)
     whole = decode_shape(model, name, context)
     shape = _fitting(whole, machine)
     threads = threads_for(machine, request.threads)

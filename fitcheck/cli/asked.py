@@ -7,13 +7,11 @@ import click
 from click.core import ParameterSource
 
 from fitcheck.errors import BadInput
-from fitcheck.planner import context_for
 from fitcheck.schema.engine import Engine
 from fitcheck.schema.machine import Gpu, Machine
-from fitcheck.schema.model import Model
 from fitcheck.schema.request import Request
 from fitcheck.sources.overrides import Overrides, imagine, parse_cards
-from fitcheck.units import gib, tokens
+from fitcheck.units import gib
 
 
 def typed(*names: str) -> str | None:
@@ -57,17 +55,6 @@ def pass_from(options: Mapping[str, Any]) -> dict[str, Any]:
             "--accept and --draft-size tell of a draft, and none was asked for", "add --speculate 4"
         )
     return {"batch": options["batch"], "speculate": options["speculate"], **given}
-
-
-def check_room(model: Model, request: Request) -> None:
-    """Refuse a depth or a prompt beyond the context: nothing holds it. Raises BadInput."""
-    context = context_for(model, request.context)
-    for what, count in (("--depth", request.depth), ("--prompt", request.prompt or 0)):
-        if count > context:
-            raise BadInput(
-                f"{what} {tokens(count)} is more than the context of {tokens(context)}",
-                f"ask for --context {count}, where the model knows so much",
-            )
 
 
 def _cards(names: Sequence[str], none: bool) -> tuple[Gpu, ...] | None:

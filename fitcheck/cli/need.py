@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from fitcheck.cli.asked import check_room
 from fitcheck.cli.numbers import rate_option
 from fitcheck.cli.options import (
     context_option,
@@ -42,7 +41,6 @@ def command(model: str, as_json: bool, **options: Any) -> int:
         formats=options["formats"] or found.formats,
         reserve_bytes=options["reserve"],
     )
-    check_room(found.model, request)
     engines, machines = load_engines(), load_machines()
     answer = needs(found.model, request, options["speed"], engines, machines, file=found.file)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fitcheck.cli.asked import check_room, engines_of, machine_from, pass_from, request_from
+from fitcheck.cli.asked import engines_of, machine_from, pass_from, request_from
 from fitcheck.cli.options import (
     context_option,
     depth_option,
@@ -74,5 +74,4 @@ def answer_for(model: str, **options: Any) -> Plan:
         engine=find_engine(engines, options["engine"]) if options["engine"] else None,
         formats=options["formats"] or found.formats,
     )
-    check_room(found.model, request)
     return plan(found.model, machine, request, engines, asked=found.resolved_from, file=found.file)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fitcheck.cli.asked import check_room, engines_of, typed
+from fitcheck.cli.asked import engines_of, typed
 from fitcheck.cli.numbers import count_option
 from fitcheck.cli.options import (
     context_option,
@@ -75,7 +75,6 @@ def command(model: str, format_name: str, as_json: bool, **options: Any) -> int:
             machine, available_bytes=min(options["ram"], machine.available_bytes or options["ram"])
         )
     request = Request(context=options["context"], depth=options["depth"], threads=options["threads"])
-    check_room(found.model, request)
     with progress_bar(f"running {found.model.name}", sys.stderr) as advance:
         result = verify(found.model, format_name, machine, load_engines(), request, progress=advance)
     return _show(result, as_json)
