@@ -245,19 +245,31 @@ static void begin(fc_decoder *d, fc_desk *desk) {
     meet(d, desk);
 }
 
+/* Remember the greatest score, the first of several. */
+static void look_at(const fc_decoder *d, fc_desk *desk, fc_span rows) {
+    if (rows.begin == rows.end) return;
+    int64_t row = rows.begin + d->vectors->greatest(d->logits + rows.begin, rows.end - rows.begin);
+    float score = d->logits[row], most = desk->best < 0 ? score : d->logits[desk->best];
+    if (desk->best < 0 || score > most || (score == most && row < desk->best)) desk->best = row;
+}
+
 static void finish(fc_decoder *d, fc_desk *desk) {
     const fc_packed *output = &d->shape->output;
     int owner, number, pieces = pieces_of(d, output, output->matrix.rows);
     lay_normed(d, desk, &output, 1);
-    while (take(d, desk, pieces, &owner, &number)) multiply_piece(d, desk, output, pieces, owner, number, d->logits);
+    desk->best = -1;
+    while (take(d, desk, pieces, &owner, &number))
+        look_at(d, desk, multiply_piece(d, desk, output, pieces, owner, number, d->logits));
     meet(d, desk);
 }
 
 /* Greedy sampling; its result seeds the next token, so it can't be left out. */
-static void pick(fc_decoder *d, const fc_desk *desk) {
-    int64_t rows = d->shape->output.matrix.rows, best = 0;
-    for (int64_t i = 1; i < rows; i++) best = d->logits[i] > d->logits[best] ? i : best;
-    d->random = desk->random + (uint64_t)best;
+static void pick(fc_decoder *d, fc_desk *desk) {
+    for (int thread = 0; thread < d->threads; thread++) {
+        int64_t best = d->desk[thread].best;
+        look_at(d, desk, (fc_span){best, best < 0 ? best : best + 1});
+    }
+    d->random = desk->random + (uint64_t)desk->best;
 }
 
 static void run_piece(fc_decoder *d, int piece, fc_desk *desk) {

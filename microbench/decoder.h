@@ -16,6 +16,7 @@ typedef struct {
     fc_activation *act[FC_FORMATS];      /* of the vector at hand, for each format that reads it */
     fc_activation *slot[FC_MOST_ACTIVE]; /* of each active expert's inner vector */
     int chosen[FC_MOST_ACTIVE];
+    int64_t best;                        /* of the rows of scores it worked out; -1: none */
     uint64_t random;                     /* the same at every desk */
 } fc_desk;
 

@@ -94,6 +94,7 @@ typedef struct {
     /* Rotary embedding of one head by the angles whose dim / 2 cosines and sines are given, and a factor. */
     void (*rotate)(float *head, const float *cosine, const float *sine, int dim, float scale);
     void (*halve)(const float *from, int64_t n, uint16_t *to); /* to f16 */
+    int64_t (*greatest)(const float *x, int64_t n); /* where the first of the greatest stands */
     float (*quantise)(const float *x, int64_t n, int8_t *q); /* x is about q times what it returns */
     void (*sums)(const int8_t *q, int64_t count, int64_t step, int32_t *sum); /* of `step` neighbours each */
 } fc_vectors;

@@ -83,6 +83,19 @@ VECTORS static float largest(const float *x, int64_t n) {
     return fc_float_of_bits((uint32_t)most);
 }
 
+/* The first of the greatest numbers. Bits of negative floats are ordered backwards. */
+VECTORS static int64_t greatest(const float *x, int64_t n) {
+    int32_t most = INT32_MIN;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits = (int32_t)fc_bits_of_float(x[i]), ordered = bits ^ (bits >> 31 & 0x7fffffff);
+        most = ordered > most ? ordered : most;
+    }
+    float value = fc_float_of_bits((uint32_t)(most ^ (most >> 31 & 0x7fffffff)));
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] == value) return i;
+    return 0;
+}
+
 /* Adding 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits
  * of the sum: a rounding that every compiler turns into vectors. */
 VECTORS static inline int8_t nearest(float x) { return (int8_t)(int32_t)(fc_bits_of_float(x + 0x1.8p23f) - 0x4b400000u); }
@@ -107,4 +120,4 @@ VECTORS static void sums(const int8_t *q, int64_t count, int64_t step, int32_t *
     else sum_each(q, count, step, sum);
 }
 
-const fc_vectors VECTORS_OF = {norm, dot, add, gate, rotate, halve, quantise, sums};
+const fc_vectors VECTORS_OF = {norm, dot, add, gate, rotate, halve, greatest, quantise, sums};
