@@ -51,25 +51,6 @@ void fc_activation_free(fc_activation *a) {
     free(a);
 }
 
-static float largest(const float *x, int64_t n) {
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        float magnitude = fabsf(x[i]);
-        most = magnitude > most ? magnitude : most;
-    }
-    return most;
-}
-
-/* Adding 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits
- * of the sum: a rounding that every compiler turns into vectors. */
-static int8_t nearest(float x) { return (int8_t)(int32_t)(fc_bits_of_float(x + 0x1.8p23f) - 0x4b400000u); }
-
-static float quantise(const float *x, int64_t n, int8_t *q) {
-    float most = largest(x, n), inverse = most > 0 ? 127.0f / most : 0;
-    for (int64_t i = 0; i < n; i++) q[i] = nearest(x[i] * inverse);
-    return most / 127.0f;
-}
-
 /* ---- the orders --------------------------------------------------------- */
 
 /* Strips of 32 columns that lie at the same bits of 64 bytes side by side: of
@@ -124,25 +105,13 @@ static arrangement *const arrange[FC_FORMATS] = {
 
 /* ---- together ------------------------------------------------------------- */
 
-static int32_t sum_of(const int8_t *q, int64_t n) {
-    int32_t sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += q[i];
-    return sum;
-}
-
-/* `step` neighbours to a sum. */
-static void sum_columns(const int8_t *natural, int64_t cols, int64_t step, int32_t *lane_sum) {
-    for (int64_t c = 0; c < cols; c += step) lane_sum[c / step] = sum_of(natural + c, step);
-}
-
 /* What each lane of a vector of 64 bytes meets in the four strips of a super-block. */
-static void sum_lanes(const int8_t *q, int64_t blocks, int32_t *lane_sum) {
-    for (int64_t b = 0; b < blocks; b++, q += FC_SUPER)
-        for (int lane = 0; lane < FC_LANES; lane++) {
-            int32_t sum = 0;
-            for (int k = 0; k < 4; k++) sum += sum_of(q + 64 * k + 4 * lane, 4);
-            lane_sum[b * FC_LANES + lane] = sum;
-        }
+static void sum_lanes(const fc_vectors *vectors, const int8_t *q, int64_t blocks, int32_t *lane_sum) {
+    for (int64_t b = 0; b < blocks; b++, q += FC_SUPER, lane_sum += FC_LANES) {
+        int32_t strip[4 * FC_LANES];
+        vectors->sums(q, 4 * FC_LANES, 4, strip);
+        for (int i = 0; i < FC_LANES; i++) lane_sum[i] = strip[i] + strip[i + 16] + strip[i + 32] + strip[i + 48];
+    }
 }
 
 /* Sixteen blocks are taken at once: those that are not there weigh nothing. */
@@ -154,7 +123,7 @@ static int64_t scale_step(fc_activation_kind kind, int64_t cols) {
     return kind == FC_SCALE_PER_256 ? FC_SUPER : kind == FC_SCALE_PER_32 ? FC_Q8_BLOCK : cols;
 }
 
-void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64_t cols) {
+void fc_activation_lay(const fc_vectors *vectors, fc_activation *a, fc_format format, const float *x, int64_t cols) {
     fc_activation_kind kind = fc_facts(format)->activation;
     a->cols = cols;
     if (kind == FC_FLOATS) {
@@ -164,14 +133,18 @@ void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64
     /* The floats' room holds the natural order meanwhile. */
     int8_t *natural = (int8_t *)a->f;
     int64_t step = scale_step(kind, cols);
-    for (int64_t c = 0; c < cols; c += step) a->scale[c / step] = quantise(x + c, step, natural + c);
-    a->sum = sum_of(natural, cols);
+    for (int64_t c = 0; c < cols; c += step) a->scale[c / step] = vectors->quantise(x + c, step, natural + c);
+    vectors->sums(natural, 1, cols, &a->sum);
     memset(a->q, 0, (size_t)widest(cols));
     arrange[format](natural, cols, a->q);
-    if (format == FC_q4_k || format == FC_q6_k) sum_columns(natural, cols, 16, a->lane_sum);
+    if (format == FC_q4_k || format == FC_q6_k) vectors->sums(natural, cols / 16, 16, a->lane_sum);
     if (format == FC_tq1_0) {
-        sum_columns(natural, cols, FC_SUPER, a->lane_sum);
+        vectors->sums(natural, cols / FC_SUPER, FC_SUPER, a->lane_sum);
         pad_blocks(a, cols / FC_SUPER);
     }
-    if (format == FC_tq2_0) sum_lanes(a->q, cols / FC_SUPER, a->lane_sum);
+    if (format == FC_tq2_0) sum_lanes(vectors, a->q, cols / FC_SUPER, a->lane_sum);
+}
+
+void fc_activation_set(fc_activation *a, fc_format format, const float *x, int64_t cols) {
+    fc_activation_lay(&fc_vectors_scalar, a, format, x, cols);
 }

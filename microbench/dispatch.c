@@ -11,6 +11,7 @@
 #define GEMM FC_EVERY_GEMM
 #define GEMM_FROM(format, tokens) .gemm_from[FC_##format] = (tokens),
 #define ATTEND(isa_) .attend = fc_attend_f16_##isa_,
+#define VECTORS(isa_) .vectors = &fc_vectors_##isa_,
 #define READ(isa_) .read = fc_read_bytes_##isa_,
 #define FC_ISA(name, bits, kernels) {.isa = #name, .needs = (bits), kernels},
 static const fc_kernels table[] = {
@@ -18,6 +19,7 @@ static const fc_kernels table[] = {
 };
 #undef FC_ISA
 #undef READ
+#undef VECTORS
 #undef ATTEND
 #undef GEMM_FROM
 #undef GEMM
@@ -60,6 +62,7 @@ static const fc_kernels *best(const char *cap, has_operation *has, int format) {
 static int has_gemv(const fc_kernels *row, int format) { return row->gemv[format] != NULL; }
 static int has_gemm(const fc_kernels *row, int format) { return row->gemm[format] != NULL; }
 static int has_attend(const fc_kernels *row, int format) { (void)format; return row->attend != NULL; }
+static int has_vectors(const fc_kernels *row, int format) { (void)format; return row->vectors != NULL; }
 static int has_read(const fc_kernels *row, int format) { (void)format; return row->read != NULL; }
 
 const fc_kernels *fc_best_gemv(fc_format format, const char *cap) { return best(cap, has_gemv, (int)format); }
@@ -81,4 +84,5 @@ void fc_make_sums(const fc_kernels *kernels, fc_format format, const fc_activati
 }
 
 const fc_kernels *fc_best_attend(const char *cap) { return best(cap, has_attend, 0); }
+const fc_kernels *fc_best_vectors(const char *cap) { return best(cap, has_vectors, 0); }
 const fc_kernels *fc_best_read(const char *cap) { return best(cap, has_read, 0); }

@@ -85,6 +85,23 @@ enum { FC_ATTEND_CHUNK = 64 };
 typedef void fc_attend(const float *q, int heads, const uint16_t *k, const uint16_t *v, int64_t cells, int dim,
                        float *out, float *scratch);
 
+/* Work on single vectors between the products, each of n numbers. Every ISA's equals scalar's bit for bit. */
+typedef struct {
+    void (*norm)(const float *x, int64_t n, float *out); /* RMS norm with a weight of one */
+    float (*dot)(const float *a, const float *b, int64_t n);
+    void (*add)(float *x, const float *y, int64_t n); /* to x */
+    void (*gate)(float *inner, const float *gated, int64_t n); /* SwiGLU: inner *= gated * sigmoid(gated) */
+    /* Rotary embedding of one head by the angles whose dim / 2 cosines and sines are given, and a factor. */
+    void (*rotate)(float *head, const float *cosine, const float *sine, int dim, float scale);
+    void (*halve)(const float *from, int64_t n, uint16_t *to); /* to f16 */
+    int64_t (*greatest)(const float *x, int64_t n); /* where the first of the greatest stands */
+    float (*quantise)(const float *x, int64_t n, int8_t *q); /* x is about q times what it returns */
+    void (*sums)(const int8_t *q, int64_t count, int64_t step, int32_t *sum); /* of `step` neighbours each */
+} fc_vectors;
+
+/* fc_activation_set with an ISA's vectors. */
+void fc_activation_lay(const fc_vectors *vectors, fc_activation *a, fc_format format, const float *x, int64_t cols);
+
 /* Read every byte of [data, data + bytes), a multiple of 1024, and return a
  * value that depends on all of them. */
 typedef uint64_t fc_read(const uint8_t *data, size_t bytes);
@@ -99,6 +116,7 @@ typedef struct {
     fc_gemm *gemm[FC_FORMATS];
     int gemm_from[FC_FORMATS]; /* tokens from which it beats as many products with one */
     fc_attend *attend;
+    const fc_vectors *vectors;
     fc_read *read;
 } fc_kernels;
 
@@ -111,11 +129,13 @@ typedef struct {
 #define GEMM FC_EVERY_GEMM
 #define GEMM_FROM(format, tokens)
 #define ATTEND(isa) fc_attend fc_attend_f16_##isa;
+#define VECTORS(isa) extern const fc_vectors fc_vectors_##isa;
 #define READ(isa) fc_read fc_read_bytes_##isa;
 #define FC_ISA(isa, needs, kernels) kernels
 #include "kernels.def"
 #undef FC_ISA
 #undef READ
+#undef VECTORS
 #undef ATTEND
 #undef GEMM_FROM
 #undef GEMM
@@ -138,6 +158,7 @@ int fc_batch_wins(const fc_kernels *kernels, fc_format format, int tokens);
 /* A thread's part of what these kernels look up of x, if they do: all threads' parts come before any product. */
 void fc_make_sums(const fc_kernels *kernels, fc_format format, const fc_activation *x, int thread, int threads);
 const fc_kernels *fc_best_attend(const char *cap);
+const fc_kernels *fc_best_vectors(const char *cap);
 const fc_kernels *fc_best_read(const char *cap);
 
 /* ---- the CPU --------------------------------------------------------------- */

@@ -56,15 +56,18 @@ static inline float fc_float_of_half(uint16_t h) {
     return sign ? -subnormal : subnormal;
 }
 
-/* Round to nearest, ties to even. */
+/* All ones where a < b, both below 2^31. */
+static inline uint32_t fc_if_below(uint32_t a, uint32_t b) { return (uint32_t)((int32_t)(a - b) >> 31); }
+
+/* Round to nearest, ties to even. Nothing branches, so that loops become vectors. */
 static inline uint16_t fc_half_of_float(float f) {
     uint32_t bits = fc_bits_of_float(f), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00);
-    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
-    if (magnitude < 0x38800000) /* subnormal half: let the adder round at 2^-24 */
-        return (uint16_t)(sign | (fc_bits_of_float(fc_float_of_bits(magnitude) + 0.5f) - fc_bits_of_float(0.5f)));
-    uint32_t odd = magnitude >> 13 & 1;
-    return (uint16_t)(sign | ((magnitude - (112u << 23) + 0xfff + odd) >> 13));
+    uint32_t normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    /* A subnormal half: the adder rounds at 2^-24. */
+    uint32_t subnormal = fc_bits_of_float(fc_float_of_bits(magnitude) + 0.5f) - fc_bits_of_float(0.5f);
+    uint32_t is_small = fc_if_below(magnitude, 0x38800000), is_finite = fc_if_below(magnitude, 0x477ff000);
+    uint32_t half = (subnormal & is_small) | (normal & ~is_small & is_finite) | (0x7c00 & ~is_finite);
+    return (uint16_t)(sign | half | (0x200 & fc_if_below(0x7f800000, magnitude))); /* NaN stays one */
 }
 
 static inline float fc_half_at(const uint8_t *p) { return fc_float_of_half(fc_load_u16(p)); }

@@ -152,6 +152,72 @@ static void check_read(const fc_kernels *isa) {
     }
 }
 
+/* Ordinary numbers, and those at which an exponential, a half or a maximum turns. */
+static void fill_turning(float *x, int64_t n, uint32_t *state) {
+    static const float turning[] = {0.0f, -0.0f, 87.0f, -87.5f, 1e30f, -1e30f, 65504.0f, 65520.0f, 6e-5f, 3e-8f, -2.9e-8f, 0.5f};
+    for (int64_t i = 0; i < n; i++) {
+        float ordinary = 8 * draw(state);
+        x[i] = *state >> 8 & 3 ? ordinary : turning[*state % (sizeof turning / sizeof *turning)];
+    }
+}
+
+enum { VECTOR = 700 };
+
+static void check_vectors_of(const fc_kernels *isa, int64_t n) {
+    const fc_vectors *one = isa->vectors, *other = fc_isa(0)->vectors;
+    static float x[VECTOR], y[VECTOR], got[VECTOR], want[VECTOR];
+    static uint16_t halves[2][VECTOR];
+    uint32_t state = (uint32_t)n;
+    fill_turning(x, n, &state);
+    fill_vector(y, n, 0, &state);
+#define SAME(what, a, b, bytes) expect(!memcmp(a, b, bytes), what, isa->isa, "vector", 1, (long)n)
+#define IN_PLACE(what, call_one, call_other)                      \
+    do {                                                          \
+        memcpy(got, y, sizeof got), memcpy(want, y, sizeof want); \
+        one->call_one, other->call_other;                         \
+        SAME(what, got, want, (size_t)n * sizeof *got);           \
+    } while (0)
+    IN_PLACE("norm", norm(y, n, got), norm(y, n, want));
+    IN_PLACE("add", add(got, x, n), add(want, x, n));
+    IN_PLACE("gate", gate(got, x, n), gate(want, x, n));
+    if (n % 4 == 0) IN_PLACE("rotate", rotate(got, x, x + n / 2, (int)n, 0.3f), rotate(want, x, x + n / 2, (int)n, 0.3f));
+#undef IN_PLACE
+    float products[2] = {one->dot(y, y, n), other->dot(y, y, n)};
+    SAME("dot", &products[0], &products[1], sizeof *products);
+    one->halve(x, n, halves[0]), other->halve(x, n, halves[1]);
+    SAME("halve", halves[0], halves[1], (size_t)n * sizeof **halves);
+    int64_t greatest = 0;
+    for (int64_t i = 1; i < n; i++) greatest = x[i] > x[greatest] ? i : greatest;
+    expect(one->greatest(x, n) == greatest, "greatest", isa->isa, "vector", 1, (long)n);
+#undef SAME
+}
+
+/* All that an activation holds, whoever laid it out. */
+static void check_laid(const fc_kernels *isa, fc_format format, int64_t cols) {
+    static float x[MOST_COLS];
+    uint32_t state = (uint32_t)cols;
+    fc_activation *a = fc_activation_new(cols), *b = fc_activation_new(cols);
+    for (int kind = 0; kind < 4; kind++) {
+        fill_vector(x, cols, kind, &state);
+        fc_activation_lay(isa->vectors, a, format, x, cols);
+        fc_activation_set(b, format, x, cols);
+        int ok = a->sum == b->sum && !memcmp(a->q, b->q, (size_t)cols) && !memcmp(a->f, b->f, (size_t)cols);
+        ok &= !memcmp(a->scale, b->scale, (size_t)(cols / FC_Q8_BLOCK + 1) * sizeof *a->scale);
+        ok &= !memcmp(a->lane_sum, b->lane_sum, (size_t)(cols / 16) * sizeof *a->lane_sum);
+        expect(ok, "lay", isa->isa, fc_facts(format)->name, 1, (long)cols);
+    }
+    fc_activation_free(a);
+    fc_activation_free(b);
+}
+
+static void check_vectors(const fc_kernels *isa) {
+    if (!isa->vectors) return;
+    for (int64_t n = 1; n <= VECTOR; n++) check_vectors_of(isa, n);
+    for (int f = 0; f < FC_FORMATS; f++)
+        for (int64_t cols = 32; cols <= MOST_COLS; cols += 32)
+            if (fc_row_bytes((fc_format)f, cols) >= 0) check_laid(isa, (fc_format)f, cols);
+}
+
 /* Threads take turns at a counter; a barrier that leaks one shows. */
 enum { TURNS = 2000 };
 typedef struct {
@@ -199,6 +265,7 @@ int main(void) {
         }
         check_attend(isa);
         check_read(isa);
+        check_vectors(isa);
         printf("%s: %d checks\n", isa->isa, passed + failed - before);
     }
     for (int f = 0; f < FC_FORMATS; f++) check_packing((fc_format)f);
