@@ -16,20 +16,6 @@
 #define GEMM_INLINE FC_AVX512_INLINE
 #define EACH(i, n) FC_UNROLL for (int i = 0; i < (n); i++)
 
-/* `call` for every two to four tokens, from t on, of which there are n: more have no room in registers. */
-#define IN_PARTS(tokens, most, call)                       \
-    for (int t = 0; t < (tokens); t += (most))             \
-        switch ((tokens) - t < (most) ? (tokens) - t : (most)) { \
-            PART(1, most, call) PART(2, most, call) PART(3, most, call) PART(4, most, call) \
-        }
-#define PART(count, most, call)     \
-    case count:                     \
-        if ((count) <= (most)) {    \
-            enum { n = (count) };   \
-            call;                   \
-        }                           \
-        break;
-
 /* ---- one scale a vector ------------------------------------------------------ */
 
 typedef __m512i row_totals[FC_ROWS_TOGETHER];
@@ -48,8 +34,8 @@ GEMM_INLINE void ternary_rows(const fc_matrix *w, const fc_activation *const *x,
         int rows = end - row < FC_ROWS_TOGETHER ? (int)(end - row) : FC_ROWS_TOGETHER, r = 0;
         __m512 scales = fc_scales_of_rows(w->scales + a_scale_a_row * row, rows, a_scale_a_row);
         for (; r + MOST_ROWS <= rows; r += MOST_ROWS)
-            IN_PARTS(tokens, most, tile(w, row + r, MOST_ROWS, x + t, n, (row_totals *)&total[t][r]))
-        for (; r < rows; r++) IN_PARTS(tokens, most, tile(w, row + r, 1, x + t, n, (row_totals *)&total[t][r]))
+            FC_IN_PARTS(tokens, most, tile(w, row + r, MOST_ROWS, x + t, n, (row_totals *)&total[t][r]))
+        for (; r < rows; r++) FC_IN_PARTS(tokens, most, tile(w, row + r, 1, x + t, n, (row_totals *)&total[t][r]))
         for (int t = 0; t < tokens; t++) fc_ternary_results(total[t], rows, x[t], offset, scales, y + t * stride);
     }
 }
@@ -100,8 +86,8 @@ GEMM_INLINE void float_rows(const fc_matrix *w, const fc_activation *const *x, i
                             float *y, int64_t stride, const int most_rows, float_tile *tile) {
     for (int64_t apart; (apart = fc_rows_apart(w, row, end, most_rows)) > 0; row += most_rows * apart, y += most_rows * apart)
         for (int64_t i = 0; i < apart; i++)
-            IN_PARTS(tokens, 4, tile(w, row + i, most_rows, apart, x + t, n, y + t * stride + i, stride))
-    for (; row < end; row++, y++) IN_PARTS(tokens, 4, tile(w, row, 1, 1, x + t, n, y + t * stride, stride))
+            FC_IN_PARTS(tokens, 4, tile(w, row + i, most_rows, apart, x + t, n, y + t * stride + i, stride))
+    for (; row < end; row++, y++) FC_IN_PARTS(tokens, 4, tile(w, row, 1, 1, x + t, n, y + t * stride, stride))
 }
 
 #define FLOAT_KERNEL(format, most_rows)                                                                               \
