@@ -146,16 +146,6 @@ FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int eac
         fc_ternary_results(part, rows, x, offset, scales, y + (row - begin));                         \
     }
 
-/* ---- trit5's and tq1_0's byte code ----------------------------------------------- */
-
-/* A fraction's front digit plus one, times 64. The averages make 3/4 of the
- * fraction plus 253/4 and round up twice: with 253, and with no constant below
- * 252, the borders fall exactly between 85 and 86 and between 170 and 171. */
-FC_AVX512_INLINE __m512i fc_front_digit_64(__m512i fraction) {
-    __m512i half = _mm512_avg_epu8(fraction, _mm512_set1_epi8((char)253));
-    return _mm512_and_si512(_mm512_avg_epu8(fraction, half), _mm512_set1_epi8((char)0xc0));
-}
-
 /* ---- rows as streams --------------------------------------------------------------
  *
  * Rows that share loads of activations are heads of streams far apart from each other, as
@@ -190,9 +180,14 @@ FC_AVX512_INLINE __m512 fc_add_scaled(__m512 total, __m512i s, float scale) {
 
 FC_AVX512_INLINE __m512i fc_load_sums(const int32_t *lane_sum) { return _mm512_load_si512(lane_sum); }
 
-FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, const int bytes) {
+/* Lines that some bytes lie in. */
+FC_AVX512_INLINE void fc_ask_for(const uint8_t *at, const int bytes) {
     FC_UNROLL
-    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
+    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(at + i);
+}
+
+FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, const int bytes) {
+    fc_ask_for(block + FC_PREFETCH_AHEAD, bytes);
 }
 
 #define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, together)                                                     \
@@ -207,7 +202,8 @@ FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, const int bytes) {
             for (int r = 0; r < n; r++) {                                                                             \
                 const uint8_t *block = at + r * apart * w->row_bytes;                                                 \
                 fc_ask_for_block(block, block_bytes);                                                                           \
-                total[r] = add_##format(total[r], block, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]); \
+                const block_##format unpacked = unpack_##format(block, 1);                                             \
+                meet_##format(&total[r], &unpacked, 1, x, b);                                                        \
             }                                                                                                         \
         }                                                                                                             \
         FC_UNROLL                                                                                                     \

@@ -2,7 +2,7 @@
  * then includes this:
  *   TQ1_INLINE           attributes of helpers
  *   digit_sums           what products of digits gather in, and no_digits(), none
- *   add_digits(sums, bytes, digits, q)   64 bytes times `digits` (4 or 5) strips of q; digits come plus one
+ *   add_digits(sums, bytes, n, digits, q, tokens, at)   as fc_add_fractions in avx512_ternary.h; digits come plus one
  *   digits_total(sums)   lane by lane
  *
  * A block's 54 bytes fill no vector and its scale is a half among bytes, so
@@ -26,15 +26,26 @@ TQ1_INLINE __m512i tq1_chunks(const uint8_t *const at[FC_TQ1_SET], const int chu
     return _mm512_inserti64x4(_mm512_castsi256_si512(half[0]), half[1], 1);
 }
 
-/* Sums of a set, each block's spread over its quarter; `left` blocks are there. */
-TQ1_INLINE __m512i tq1_set(const uint8_t *block, const int64_t left, const int8_t *q) {
-    const uint8_t *at[FC_TQ1_SET];
-    digit_sums s = no_digits();
+/* Sums of a set of n rows, each block's spread over its quarter, to total[row * tokens + token]; `left` blocks are there. */
+TQ1_INLINE void tq1_sets(const uint8_t *block, int64_t row_bytes, const int n, const int64_t left, const int8_t *const *q,
+                         const int tokens, int64_t first, __m512i *total) {
+    const uint8_t *at[MOST_ROWS][FC_TQ1_SET];
+    digit_sums s[MOST_ROWS * FC_MOST_TOKENS];
     FC_UNROLL
-    for (int b = 0; b < FC_TQ1_SET; b++) at[b] = b < left ? block + b * FC_TQ1_BYTES : tq1_no_block;
+    for (int i = 0; i < n * tokens; i++) s[i] = no_digits();
     FC_UNROLL
-    for (int chunk = 0; chunk < 3; chunk++) add_digits(&s, tq1_chunks(at, chunk), 5, q + 320 * chunk);
-    return digits_total(&s);
+    for (int r = 0; r < n; r++)
+        FC_UNROLL
+        for (int b = 0; b < FC_TQ1_SET; b++) at[r][b] = b < left ? block + r * row_bytes + b * FC_TQ1_BYTES : tq1_no_block;
+    FC_UNROLL
+    for (int chunk = 0; chunk < 3; chunk++) {
+        __m512i bytes[MOST_ROWS];
+        FC_UNROLL
+        for (int r = 0; r < n; r++) bytes[r] = tq1_chunks(at[r], chunk);
+        add_digits(s, bytes, n, 5, q, tokens, first + 320 * chunk);
+    }
+    FC_UNROLL
+    for (int i = 0; i < n * tokens; i++) total[i] = digits_total(&s[i]);
 }
 
 typedef struct {
@@ -63,24 +74,30 @@ TQ1_INLINE tq1_ends tq1_all_ends(const uint8_t *block, const int64_t left) {
                       _mm512_castsi512_si256(_mm512_permutex2var_epi64(of_eight[0], scales, of_eight[1]))};
 }
 
-/* Up to sixteen blocks, from the one numbered `first` on, added to the row's total. */
+/* Sums of sixteen blocks, from the one numbered `first` on, scaled and added to a row's total. */
+TQ1_INLINE __m512 tq1_finish(__m512 total, const __m512i *set, __m512i tails, __m256i scales, const fc_activation *x, int64_t first) {
+    __m512i sum = _mm512_add_epi32(fc_sums_of_quarters(set), tails);
+    /* Each digit came plus one, which is the weight plus two. */
+    __m512i beside = _mm512_loadu_si512(x->lane_sum + first);
+    sum = _mm512_sub_epi32(_mm512_sub_epi32(sum, beside), beside);
+    __m512 scale = _mm512_mul_ps(_mm512_cvtph_ps(scales), _mm512_loadu_ps(x->scale + first));
+    return _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum), total);
+}
+
+/* Up to sixteen blocks, added to the row's total. */
 TQ1_INLINE __m512 tq1_add(__m512 total, const uint8_t *block, const int64_t left, const fc_activation *x, int64_t first) {
     const int8_t *q = x->q + first * FC_SUPER;
     __m512i set[FC_TQ1_TOGETHER / FC_TQ1_SET];
     tq1_ends ends = tq1_all_ends(block, left);
     digit_sums tails = no_digits();
-    add_digits(&tails, ends.tails, 4, q + FC_TQ1_TAILS);
+    add_digits(&tails, &ends.tails, 1, 4, &q, 1, FC_TQ1_TAILS);
     FC_UNROLL
-    for (int i = 0; i < FC_TQ1_TOGETHER / FC_TQ1_SET; i++)
-        set[i] = FC_TQ1_SET * i < left ? tq1_set(block + FC_TQ1_SET * i * FC_TQ1_BYTES, left - FC_TQ1_SET * i,
-                                                 q + FC_TQ1_SET_BYTES * i)
-                                       : _mm512_setzero_si512();
-    __m512i sum = _mm512_add_epi32(fc_sums_of_quarters(set), digits_total(&tails));
-    /* Each digit came plus one, which is the weight plus two. */
-    __m512i beside = _mm512_loadu_si512(x->lane_sum + first);
-    sum = _mm512_sub_epi32(_mm512_sub_epi32(sum, beside), beside);
-    __m512 scale = _mm512_mul_ps(_mm512_cvtph_ps(ends.scales), _mm512_loadu_ps(x->scale + first));
-    return _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum), total);
+    for (int i = 0; i < FC_TQ1_TOGETHER / FC_TQ1_SET; i++) {
+        set[i] = _mm512_setzero_si512();
+        if (FC_TQ1_SET * i < left)
+            tq1_sets(block + FC_TQ1_SET * i * FC_TQ1_BYTES, 0, 1, left - FC_TQ1_SET * i, &q, 1, FC_TQ1_SET_BYTES * i, &set[i]);
+    }
+    return tq1_finish(total, set, digits_total(&tails), ends.scales, x, first);
 }
 
 TQ1_INLINE float tq1_row(const uint8_t *at, const fc_activation *x) {

@@ -5,7 +5,6 @@
  * An ISA file defines, then includes this:
  *   GEMM_INLINE, GEMM         attributes of its helpers and of its kernels
  *   GEMM_NAME(format)         the symbol of a kernel
- *   GEMM_HAS_I2_S             defined: the ISA has another batch of i2_s
  *   GEMM_TOKENS               tokens whose sums, of two rows, stay in registers
  *   gemm_half(at)             an f16 as a float
  *   strip, strip_load(at)     64 bytes

@@ -7,6 +7,7 @@
 #define GEMM __attribute__((target("avx2,fma,f16c")))
 #define GEMM_INLINE GEMM __attribute__((always_inline)) static inline
 #define GEMM_NAME(format) fc_gemm_##format##_avx2
+#define GEMM_HAS_BLOCKS /* in gemv_avx2_blocks.c */
 
 /* Pairs in 16 bits, at most 2 * 128 * 127, then pairs of those. */
 GEMM_INLINE __m256i dot_half(__m256i sum, __m256i w, __m256i q) {

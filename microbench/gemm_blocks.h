@@ -141,6 +141,8 @@ GEMM_INLINE void write_group(group_floats total, int rows, int tokens, float *y,
             write_group(total, rows, tokens, y + (row - begin), stride);                                              \
         }                                                                                                             \
     }
+#ifndef GEMM_HAS_BLOCKS
 BLOCK_GEMM(tq2_0, FC_TQ2_BYTES, 4, PLUS_ONE)
 BLOCK_GEMM(q4_k, FC_Q4K_BYTES, 4, MINIMUM)
 BLOCK_GEMM(q6_k, FC_Q6K_BYTES, 4, OFFSET)
+#endif

@@ -1,5 +1,6 @@
 /* q8_0 of a few tokens (see gemm.h): two blocks of 32 share a strip; an odd last one stands beside zeros. */
 
+#ifndef GEMM_HAS_BLOCKS
 GEMM_INLINE void q8_0_pair(floats *total, const uint8_t *at, const int two, const fc_activation *const *x, int tokens,
                            int64_t i) {
     _Alignas(STRIP) int8_t bytes[STRIP] = {0};
@@ -35,3 +36,4 @@ GEMM void GEMM_NAME(q8_0)(const fc_matrix *w, const fc_activation *const *x, int
         write_group(total, rows, tokens, y + (row - begin), stride);
     }
 }
+#endif

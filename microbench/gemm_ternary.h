@@ -90,6 +90,4 @@ GEMM_INLINE int32_t sum_of_lanes(const int32_t lane[FC_LANES]) {
         }                                                                                                             \
     }
 TERNARY_GEMM(trit5, 5, 1)
-#ifndef GEMM_HAS_I2_S
 TERNARY_GEMM(i2_s, 4, 0)
-#endif

@@ -127,19 +127,37 @@ AVX2_INLINE void add_q6_k(totals *t, const uint8_t *b, const int8_t *q, const in
     add_scaled(t, &s, half_float(b + FC_Q6K_D) * scale);
 }
 
-#define BLOCK_KERNEL(format, block_bytes)                                                                             \
+/* Of one token and of a few: format_row takes up to AT_ONCE. */
+enum { AT_ONCE = 4 };
+#define KERNELS(format, block)                                                                                        \
     AVX2 void fc_gemv_##format##_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end,         \
                                       float *y) {                                                                     \
-        for (int64_t row = begin; row < end; row++) {                                                                 \
-            totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};                                                  \
-            const uint8_t *at = w->data + row * w->row_bytes;                                                         \
-            for (int64_t b = 0; b < w->cols / FC_SUPER; b++, at += block_bytes) {                                     \
-                ask_for_block(at, block_bytes);                                                                       \
-                add_##format(&t, at, x->q + b * FC_SUPER, x->lane_sum + b * FC_LANES, x->scale[b]);                    \
-            }                                                                                                         \
-            y[row - begin] = reduce_lanes(&t);                                                                        \
-        }                                                                                                             \
+        for (int64_t row = begin; row < end; row++)                                                                   \
+            format##_row(w->data + row * w->row_bytes, w->cols / (block), &x, 1, y + row - begin, 0);                \
+    }                                                                                                                 \
+    AVX2 void fc_gemm_##format##_avx2(const fc_matrix *w, const fc_activation *const *x, int tokens, int64_t begin,   \
+                                      int64_t end, float *y, int64_t stride) {                                        \
+        for (int64_t row = begin; row < end; row++, y++)                                                              \
+            FC_IN_PARTS(tokens, AT_ONCE, format##_row(w->data + row * w->row_bytes, w->cols / (block), x + t, n,     \
+                                                      y + t * stride, stride))                                        \
     }
+
+/* Compilers unpack a block once for all tokens. */
+#define BLOCK_KERNEL(format, block_bytes)                                                                             \
+    AVX2_INLINE void format##_row(const uint8_t *at, int64_t blocks, const fc_activation *const *x, const int tokens, \
+                                  float *y, int64_t stride) {                                                         \
+        totals sum[AT_ONCE];                                                                                          \
+        FC_UNROLL                                                                                                     \
+        for (int t = 0; t < tokens; t++) sum[t] = (totals){{_mm256_setzero_ps(), _mm256_setzero_ps()}};               \
+        for (int64_t b = 0; b < blocks; b++, at += block_bytes) {                                                     \
+            ask_for_block(at, block_bytes);                                                                           \
+            FC_UNROLL                                                                                                 \
+            for (int t = 0; t < tokens; t++)                                                                          \
+                add_##format(&sum[t], at, x[t]->q + b * FC_SUPER, x[t]->lane_sum + b * FC_LANES, x[t]->scale[b]);      \
+        }                                                                                                             \
+        for (int t = 0; t < tokens; t++) y[t * stride] = reduce_lanes(&sum[t]);                                       \
+    }                                                                                                                 \
+    KERNELS(format, FC_SUPER)
 BLOCK_KERNEL(tq2_0, FC_TQ2_BYTES)
 BLOCK_KERNEL(q4_k, FC_Q4K_BYTES)
 BLOCK_KERNEL(q6_k, FC_Q6K_BYTES)
@@ -218,22 +236,32 @@ AVX2_INLINE __m256 add_q8_0(__m256 total, const uint8_t *block, const int8_t *q,
     return scaled(total, q8_0_products(block, q), half_float(block) * scale);
 }
 
-AVX2 void fc_gemv_q8_0_avx2(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    int64_t blocks = w->cols / FC_Q8_BLOCK;
-    for (int64_t row = begin; row < end; row++) {
-        totals t = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
-        const uint8_t *at = w->data + row * w->row_bytes;
-        const int8_t *q = x->q;
-        int64_t i = 0;
-        for (; i + 2 <= blocks; i += 2, at += 2 * FC_Q8_BYTES, q += 2 * FC_Q8_BLOCK) {
-            ask_for_block(at, 2 * FC_Q8_BYTES);
-            t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
-            t.half[1] = add_q8_0(t.half[1], at + FC_Q8_BYTES, q + FC_Q8_BLOCK, x->scale[i + 1]);
-        }
-        if (i < blocks) t.half[0] = add_q8_0(t.half[0], at, q, x->scale[i]);
-        y[row - begin] = reduce_lanes(&t);
+/* One block, or two for both halves of the lanes. */
+AVX2_INLINE void add_q8_0_blocks(totals *sum, const uint8_t *at, const int n, const fc_activation *x, int64_t i) {
+    FC_UNROLL
+    for (int h = 0; h < n; h++)
+        sum->half[h] = add_q8_0(sum->half[h], at + h * FC_Q8_BYTES, x->q + (i + h) * FC_Q8_BLOCK, x->scale[i + h]);
+}
+
+AVX2_INLINE void q8_0_row(const uint8_t *at, int64_t blocks, const fc_activation *const *x, const int tokens, float *y,
+                          int64_t stride) {
+    totals sum[AT_ONCE];
+    int64_t i = 0;
+    FC_UNROLL
+    for (int t = 0; t < tokens; t++) sum[t] = (totals){{_mm256_setzero_ps(), _mm256_setzero_ps()}};
+    for (; i + 2 <= blocks; i += 2, at += 2 * FC_Q8_BYTES) {
+        ask_for_block(at, 2 * FC_Q8_BYTES);
+        FC_UNROLL
+        for (int t = 0; t < tokens; t++) add_q8_0_blocks(&sum[t], at, 2, x[t], i);
+    }
+    FC_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        if (i < blocks) add_q8_0_blocks(&sum[t], at, 1, x[t], i);
+        y[t * stride] = reduce_lanes(&sum[t]);
     }
 }
+
+KERNELS(q8_0, FC_Q8_BLOCK)
 
 #else
 typedef int fc_no_x86_here;

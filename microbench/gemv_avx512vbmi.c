@@ -4,7 +4,7 @@
 #if FC_X86
 #include <immintrin.h>
 
-#include "avx512.h"
+#include "avx512_ternary.h"
 
 #define VBMI __attribute__((target(FC_AVX512_FEATURES ",avx512vbmi")))
 #define VBMI_INLINE VBMI __attribute__((always_inline)) static inline
@@ -83,9 +83,12 @@ VBMI_INLINE __m512i digits_total(const digit_sums *s) {
 
 #define TQ1_INLINE VBMI_INLINE
 
-VBMI_INLINE void add_digits(digit_sums *s, __m512i bytes, const int digits, const int8_t *q) {
+/* One token's. */
+VBMI_INLINE void add_digits(digit_sums *s, __m512i *bytes, const int n, const int digits, const int8_t *const *q,
+                            const int tokens, int64_t at) {
     const table t = load_table(four_digits); /* once a row: its loads leave the loop */
-    add_group(s, &bytes, 1, digits, &t, q);
+    (void)tokens;
+    add_group(s, bytes, n, digits, &t, q[0] + at);
 }
 
 #include "avx512_tq1.h"

@@ -15,6 +15,20 @@
 #define FC_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* A few tokens in parts of at most `most` (up to 4): `call` for each, with n tokens, a constant, from t on. */
+#define FC_IN_PARTS(tokens, most, call)                                                                   \
+    for (int t = 0; t < (tokens); t += (most))                                                            \
+        switch ((tokens) - t < (most) ? (tokens) - t : (most)) {                                          \
+            FC_PART(1, most, call) FC_PART(2, most, call) FC_PART(3, most, call) FC_PART(4, most, call)   \
+        }
+#define FC_PART(count, most, call) \
+    case count:                    \
+        if ((count) <= (most)) {   \
+            enum { n = (count) };  \
+            call;                  \
+        }                          \
+        break;
+
 /* Ask for the line into the second-level cache. The second level has more
  * misses in flight than the first: on Zen 4 a core that asks so reads 33 GB/s,
  * one that leaves it to loads and hardware 22. The distance is a few hundred
