@@ -9,7 +9,6 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-NOT_IN_EXTENSION = {"selftest.c"}
 
 # What fitcheck/bench/native/ calls, of all that fitcheck.h declares.
 DECLARATIONS = """
@@ -105,7 +104,7 @@ ffibuilder.cdef(DECLARATIONS + DECODER)
 ffibuilder.set_source(
     "fitcheck._native",
     '#include "decode.h"',
-    sources=[relative(path) for path in sorted(HERE.glob("*.c")) if path.name not in NOT_IN_EXTENSION],
+    sources=[relative(path) for path in sorted(HERE.glob("*.c")) if not path.name.startswith("selftest")],
     include_dirs=[relative(HERE)],
     depends=[relative(path) for path in sorted([*HERE.glob("*.h"), *HERE.glob("*.def")])],
     # No contraction: a multiplication and an addition round twice in every kernel alike.

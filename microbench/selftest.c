@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "numeric.h"
+#include "selftest.h"
 
 static int passed, failed, skipped;
 
-static void expect(int ok, const char *what, const char *isa, const char *format, long rows, long cols) {
+void expect(int ok, const char *what, const char *isa, const char *format, long rows, long cols) {
     if (ok) passed++;
     else if (failed++ < 20) printf("FAILED %s: %s %s, %ld rows of %ld\n", what, isa, format, rows, cols);
 }
@@ -271,6 +272,7 @@ int main(void) {
     for (int f = 0; f < FC_FORMATS; f++) check_packing((fc_format)f);
     for (int threads = 1; threads <= 4; threads++) check_pool(threads);
     check_halves();
+    check_decoder();
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0;
 }
