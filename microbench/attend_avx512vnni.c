@@ -43,7 +43,12 @@ typedef __m512i line;
 
 VNNI_INLINE line line_zero(void) { return _mm512_setzero_si512(); }
 VNNI_INLINE line line_add(line sum, const uint8_t *at) { return _mm512_xor_si512(sum, _mm512_loadu_si512(at)); }
-VNNI_INLINE uint64_t line_fold(line sum) { return (uint64_t)_mm512_reduce_add_epi64(sum); }
+VNNI_INLINE uint64_t line_fold(line sum) {
+    uint64_t of[8], all = 0;
+    _mm512_storeu_si512(of, sum);
+    for (int i = 0; i < 8; i++) all ^= of[i]; /* an intrinsic's sum is a signed one, which may not overflow */
+    return all;
+}
 
 #include "read.h"
 
