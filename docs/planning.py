@@ -4,6 +4,7 @@ The last line, every row of every plan, takes a minute or two: with EVERY only
 each so many-th model is asked there. All other lines are of the whole catalogue.
 """
 
+import gc
 import resource
 import sys
 import time
@@ -12,6 +13,7 @@ from dataclasses import replace
 from functools import _lru_cache_wrapper
 from statistics import median
 
+from fitcheck.cli.main import SELDOM
 from fitcheck.errors import FitcheckError
 from fitcheck.planner import host_for, plan
 from fitcheck.ranking import take_each
@@ -31,6 +33,7 @@ ENGINES = load_engines()
 
 def main() -> None:
     """All formats of one model, of each model, and all on machines spread over the catalogue."""
+    gc.set_threshold(SELDOM)  # as the command does
     for machine in _machines():
         for name in MODELS:
             first, again = _one(load_model(name), machine)

@@ -6,7 +6,7 @@ takes one row of each, and most formats then are never looked at.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import takewhile
 from math import inf
 from typing import NamedTuple
@@ -117,6 +117,8 @@ class Candidates:
     def __init__(self, judge: Judge, offered: Offers) -> None:
         self.judge, self._offered = judge, offered
         self._made: dict[int, Candidate] = {}
+        self._able: list[int] = []  # places of those found so far
+        self._unseen = iter(offered.in_order)
 
     def __iter__(self) -> Iterator[Candidate]:
         """As they are listed."""
@@ -124,14 +126,19 @@ class Candidates:
 
     def able(self) -> Iterator[Candidate]:
         """Those that may fit and that people can run without ruining the model, the least loss first."""
-        return map(self._at, self._able)
+        seen = 0
+        while seen < len(self._able) or self._find_able():
+            yield self._at(self._able[seen])
+            seen += 1
 
-    @cached_property
-    def _able(self) -> tuple[int, ...]:
-        """Their places: asked for up to four times."""
-        host, listed = self.judge.host, self._offered.listed
-        found = [(place, listed[place]) for place in self._offered.in_order]
-        return tuple([place for place, one in found if not one.ruins and host.may_run(one.stored)])
+    def _find_able(self) -> bool:
+        """Find one more of them, if any is left: who asks takes the first few, but up to four times."""
+        may_run, listed = self.judge.host.may_run, self._offered.listed
+        for place in self._unseen:
+            if not listed[place].ruins and may_run(listed[place].stored):
+                self._able.append(place)
+                return True
+        return False
 
     def _at(self, place: int) -> Candidate:
         if place not in self._made:

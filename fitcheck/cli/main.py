@@ -31,7 +31,7 @@ COMMANDS = {
 }
 
 
-_SELDOM = 50_000
+SELDOM = 50_000
 """Objects to make before the collector looks for cycles: modules and plans make none, and it would look at
 them again and again."""
 
@@ -81,7 +81,7 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command and leave with its exit code. No error ends in a traceback."""
-    gc.set_threshold(_SELDOM)
+    gc.set_threshold(SELDOM)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A locale that has no × or – prints a question mark, not a traceback.
         sys.stdout.reconfigure(errors="replace")
