@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(command: list[str | Path], **env: str) -> subprocess.CompletedProcess[str]:
+    # A path to this tree would be found before what was installed.
+    around = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=600, env={**os.environ, **env}
+        command, capture_output=True, text=True, check=False, timeout=600, env={**around, **env}
     )
 
 
