@@ -180,14 +180,9 @@ FC_AVX512_INLINE __m512 fc_add_scaled(__m512 total, __m512i s, float scale) {
 
 FC_AVX512_INLINE __m512i fc_load_sums(const int32_t *lane_sum) { return _mm512_load_si512(lane_sum); }
 
-/* Lines that some bytes lie in. */
-FC_AVX512_INLINE void fc_ask_for(const uint8_t *at, const int bytes) {
-    FC_UNROLL
-    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(at + i);
-}
-
 FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, const int bytes) {
-    fc_ask_for(block + FC_PREFETCH_AHEAD, bytes);
+    FC_UNROLL
+    for (int i = 0; i < bytes; i += 64) FC_PREFETCH(block + FC_PREFETCH_AHEAD + i);
 }
 
 #define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, together)                                                     \

@@ -1,8 +1,8 @@
 /* Formats with a scale a block, for the AVX-512 files: a block is unpacked to registers and then
  * meets the activations of one token (gemv) or of several (gemm).
  *
- *   block_<format>, unpack_<format>(bytes)   a block as it meets activations
- *   meet_<format>(total, block, q, lane_sum, scale)   total plus a token's product with it */
+ *   block_<format>, unpack_<format>(at, left)   a block as it meets activations; `left` bytes of its row are there
+ *   meet_<format>(total, block, n, x, i)        totals of n rows plus their blocks number i times a token */
 #ifndef FITCHECK_AVX512_BLOCKS_H
 #define FITCHECK_AVX512_BLOCKS_H
 

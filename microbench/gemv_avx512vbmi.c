@@ -40,17 +40,12 @@ VBMI_INLINE __m512i look_up(__m512i index, const table *t) {
     return _mm512_mask2_permutex2var_epi8(t->quarter[2], half, high, t->quarter[3]);
 }
 
-/* Sums of fields left where they stand in the byte: times 1, 4, 16 and 64. A
- * lane gains at most 2 * 4 * 3 * 127 * 64 a group, so 2^31 lasts for rows of
- * three million columns. */
-typedef struct {
-    __m512i field[4];
-} digit_sums;
+/* Digits are left where they stand in the byte: times 64, 16, 4 and 1, each with its own sum. A lane
+ * gains at most 2 * 4 * 3 * 127 * 64 a group, so 2^31 lasts for rows of three million columns. */
+typedef fc_fields digit_sums;
 
-VBMI_INLINE digit_sums no_digits(void) {
-    __m512i none = _mm512_setzero_si512();
-    return (digit_sums){{none, none, none, none}};
-}
+VBMI_INLINE digit_sums no_digits(void) { return fc_no_fields(); }
+VBMI_INLINE __m512i digits_total(const digit_sums *s) { return fc_fields_total(s); }
 
 /* One group of n rows, of which `digits` digits count; each strip of activations is loaded once for all. */
 VBMI_INLINE void add_group(digit_sums *s, const __m512i *bytes, const int n, const int digits, const table *t,
@@ -59,7 +54,7 @@ VBMI_INLINE void add_group(digit_sums *s, const __m512i *bytes, const int n, con
     FC_UNROLL
     for (int r = 0; r < n; r++) {
         fields[r] = look_up(bytes[r], t);
-        fc_add_products(&s[r].field[3], fc_front_digit_64(bytes[r]), x);
+        fc_add_products(&s[r].field[0], fc_front_digit_64(bytes[r]), x);
     }
     FC_UNROLL
     for (int k = 0; k < digits - 1; k++) {
@@ -67,16 +62,9 @@ VBMI_INLINE void add_group(digit_sums *s, const __m512i *bytes, const int n, con
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             __m512i digit = _mm512_and_si512(fields[r], _mm512_set1_epi8((char)(3 << 2 * k)));
-            fc_add_products(&s[r].field[k], digit, x);
+            fc_add_products(&s[r].field[3 - k], digit, x);
         }
     }
-}
-
-/* The row's sum, lane by lane. Here, once, the fields' scaling is undone. */
-VBMI_INLINE __m512i digits_total(const digit_sums *s) {
-    __m512i low = _mm512_add_epi32(s->field[0], _mm512_srai_epi32(s->field[1], 2));
-    __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s->field[2], 4), _mm512_srai_epi32(s->field[3], 6));
-    return _mm512_add_epi32(low, high);
 }
 
 /* ---- tq1_0 --------------------------------------------------------------------- */

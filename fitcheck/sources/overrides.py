@@ -63,19 +63,23 @@ def parse_cards(text: str) -> tuple[Gpu, ...]:
 
 def _card(name: str) -> Machine:
     """The machine of the catalogue that is nothing but such a card. Raises BadInput or UnknownName."""
-    from fitcheck.sources.machines import card_sizes, find_machine  # noqa: PLC0415 (most ask for no card)
-    from fitcheck.sources.names import nearest  # noqa: PLC0415
+    from fitcheck.sources.machines import find_machine  # noqa: PLC0415 (most ask for no card)
 
     try:
         card = find_machine(name)
     except UnknownName as error:
-        like = ", ".join(nearest(card_sizes(), name))
-        remedy = f"did you mean {like}? see: fitcheck machines"
+        remedy = f"did you mean {_cards_like(name)}? see: fitcheck machines"
         raise UnknownName(f"no graphics card is called {name[:40]!r}", remedy) from error
     if card.ram_bytes is not None or not card.gpus:
-        like = ", ".join(nearest(card_sizes(), name))
-        raise BadInput(f"{card.name} is no graphics card", f"the nearest are {like}")
+        raise BadInput(f"{card.name} is no graphics card", f"the nearest are {_cards_like(name)}")
     return card
+
+
+def _cards_like(name: str) -> str:
+    from fitcheck.sources.machines import card_sizes  # noqa: PLC0415
+    from fitcheck.sources.names import nearest  # noqa: PLC0415
+
+    return ", ".join(nearest(card_sizes(), name))
 
 
 def imagine(machine: Machine, overrides: Overrides) -> Machine:
