@@ -99,8 +99,8 @@ VBMI_INLINE void add_run(const uint8_t *codes, int64_t stride, const int n, int 
             const __m512i code = fc_in_register(_mm512_loadu_si512(codes + s * stride));
             const __mmask64 negative = _mm512_movepi8_mask(code);
             const __m512i l = _mm512_permutex2var_epi8(l0, code, l1), h = _mm512_permutex2var_epi8(h0, code, h1);
-            low[s] = _mm512_mask_sub_epi8(_mm512_add_epi8(low[s], l), negative, low[s], l);
-            high[s] = _mm512_mask_sub_epi8(_mm512_add_epi8(high[s], h), negative, high[s], h);
+            low[s] = fc_in_register(_mm512_mask_sub_epi8(_mm512_add_epi8(low[s], l), negative, low[s], l));
+            high[s] = fc_in_register(_mm512_mask_sub_epi8(_mm512_add_epi8(high[s], h), negative, high[s], h));
             __builtin_prefetch(codes + s * stride + near, 0, 3);
             __builtin_prefetch(codes + s * stride + far, 0, 2);
         }
