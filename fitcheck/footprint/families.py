@@ -1,8 +1,8 @@
 """How families of models compute where no field of their shape tells it, by llama.cpp's names for them."""
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.inputs import read_cache
-from fitcheck.schema.model import Layer, Model
+from fitcheck.footprint.mechanisms import Cache
+from fitcheck.schema.model import Model
 
 # A layer norm needs a tensor of its own where an RMS norm works in place.
 LAYER_NORM = frozenset({"command-r", "cohere2", "dbrx", "olmo"})
@@ -28,12 +28,11 @@ UNROTATED = frozenset({"jamba", "kimi-k3", "kimi-linear", "nemotron_h", "nemotro
 ROTATED_IN_WINDOWS = frozenset({"cohere2"})
 
 
-def tell(tape: Tape, model: Model, layers: tuple[Layer, ...]) -> None:
+def tell(tape: Tape, model: Model, caches: tuple[Cache, ...]) -> None:
     """Tell mechanisms what all layers of the family do, as no single one of them shows it."""
     tape.activates_apart = model.architecture in ACTIVATED_APART
     tape.norms_weights = model.architecture not in UNNORMED
     tape.norms_values = model.architecture in VALUES_NORMED
-    caches = [cache for layer in layers if (cache := read_cache(layer, model.hidden_size))]
     tape.windowed = any(cache.window is not None for cache in caches)
     if tape.windowed and not tape.flash:
         tape.widest_value = max(cache.value for cache in caches)

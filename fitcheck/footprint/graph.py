@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from fitcheck.footprint import families
 from fitcheck.footprint.arena import NOTHING, Size, Tape
-from fitcheck.footprint.inputs import cache_inputs, read_cache
-from fitcheck.footprint.mechanisms import project, run, states_first
+from fitcheck.footprint.inputs import cache_inputs
+from fitcheck.footprint.mechanisms import Cache, project, run, states_first
 from fitcheck.footprint.mechanisms.attention import finish
 from fitcheck.footprint.mechanisms.compressed import compressed_inputs
 from fitcheck.footprint.repeats import built_at_once, standing_for_all
 from fitcheck.footprint.residuals import residual
-from fitcheck.footprint.tensors import kinds_of
+from fitcheck.footprint.tensors import caches_by_kind, kinds_of
 from fitcheck.schema.model import (
     ChannelMix,
     Experts,
@@ -83,8 +83,12 @@ class _Builder:
         self.hidden = model.hidden_size
         self.tape = Tape(flash, quantized)
         self.residual = residual(model, self.tape)
-        self.layers = standing_for_all(model)
-        families.tell(self.tape, model, self.layers)
+        standing, (kinds, _), caches = standing_for_all(model), kinds_of(model), caches_by_kind(model)
+        self.layers = tuple([kinds[kind] for kind in standing])
+        self.caches = tuple([caches[kind] for kind in standing])  # that they read, None where they have none
+        self.cache: Cache | None = None  # of the layer at hand
+        self.kept = tuple([cache for cache in self.caches if cache])
+        families.tell(self.tape, model, self.kept)
         self.inputs: dict[int | None, tuple[int, ...]] = {}
         self.following = iter(built_at_once(self.layers)[1:])
 
@@ -132,12 +136,12 @@ class _Builder:
         tokens = tape.tokens = tape.take(1, uses=1 + tables)
         tape.take(hidden)
         if self.model.hyper_connections:  # DeepSeek V4 has no such mixture
-            self.inputs = cache_inputs(self.model, self.layers, tape)
+            self.inputs = cache_inputs(self.layers, self.kept, tape)
             tape.wanted = tape.take(1)
             return self._replace(tokens, hidden)
         mixed = (tape.take(1), tape.take(1, width=8))
         embedded = tape.take(hidden)
-        self.inputs = cache_inputs(self.model, self.layers, tape)
+        self.inputs = cache_inputs(self.layers, self.kept, tape)
         tape.wanted = tape.take(1)
         rows = self._replace(tokens, hidden)
         looked_up = self._replace(mixed[0], hidden)
@@ -172,7 +176,7 @@ class _Builder:
         return slices
 
     def _layer(self, layer: Layer, rows: int, number: int) -> int:
-        last = number == len(self.layers) - 1
+        last, self.cache = number == len(self.layers) - 1, self.caches[number]
         self.tape.picks = last and isinstance(layer.ffns[0] if layer.ffns else None, ChannelMix)
         both = layer.norms == 1 or self.model.architecture in families.PARALLEL
         if layer.mixer is not None and layer.ffns and both:
@@ -216,7 +220,7 @@ class _Builder:
 
     def _mix(self, layer: Layer, rows: int, source: int, *, last: bool) -> int:
         """The mixer; the inputs of its cache go with the last layer that reads them."""
-        tape, cache = self.tape, read_cache(layer, self.hidden)
+        tape, cache = self.tape, self.cache
         tape.rotates = self.model.architecture not in families.UNROTATED and not (
             self.model.architecture in families.ROTATED_IN_WINDOWS
             and cache is not None

@@ -1,10 +1,10 @@
 """Tensors that a graph is given before it runs: masks, places to write, turns, blanks."""
 
 from fitcheck.footprint.arena import Tape
-from fitcheck.footprint.mechanisms import Cache, describe
+from fitcheck.footprint.mechanisms import Cache
 from fitcheck.footprint.mechanisms.compressed import compressed_inputs
 from fitcheck.footprint.mechanisms.latent import CHOSEN
-from fitcheck.schema.model import CompressedAttention, LatentAttention, Layer, Model
+from fitcheck.schema.model import CompressedAttention, LatentAttention, Layer
 
 _VALUES_TURNED = 64
 
@@ -19,12 +19,9 @@ def turned_together(cache: Cache) -> int:
     return together
 
 
-def read_cache(layer: Layer, hidden: int) -> Cache | None:
-    """The layer's own cache, the first where a sparse one keeps more beside it."""
-    return None if layer.mixer is None else next(iter(describe(layer.mixer, hidden).caches), None)
-
-
-def cache_inputs(model: Model, layers: tuple[Layer, ...], tape: Tape) -> dict[int | None, tuple[int, ...]]:
+def cache_inputs(
+    layers: tuple[Layer, ...], caches: tuple[Cache, ...], tape: Tape
+) -> dict[int | None, tuple[int, ...]]:
     """Positions, and for each kind of cache the places to write, the turns and the mask."""
     if any(isinstance(layer.mixer, CompressedAttention) for layer in layers):
         return _compressed(layers, tape)
@@ -34,7 +31,6 @@ def cache_inputs(model: Model, layers: tuple[Layer, ...], tape: Tape) -> dict[in
     if asking:
         return {None: _indexed(asking, layers, tape)}
     inputs_of: dict[int | None, tuple[int, ...]] = {}
-    caches = [cache for layer in layers if (cache := read_cache(layer, model.hidden_size))]
     position = tape.take(1, uses=len(caches) or 1)
     for window in dict.fromkeys(cache.window for cache in caches):
         equal = [cache for cache in caches if cache.window == window]

@@ -19,20 +19,20 @@ def built_at_once(layers: tuple[Layer, ...]) -> list[object]:
     ]
 
 
-def standing_for_all(model: Model) -> tuple[Layer, ...]:
-    """As many layers as show each kind three times, in order, and the last.
+def standing_for_all(model: Model) -> tuple[int, ...]:
+    """The kinds of as many layers as show each three times, in order, and of the last.
 
     All of them where each adds to what later ones read, or has a blank of its own.
     """
-    layers, (kinds, order) = model.layers, kinds_of(model)
+    kinds, order = kinds_of(model)
     if model.residual_scores or any(map(_chooses, kinds)):
-        return layers
+        return order
     left = {kind: min(3, count) for kind, count in Counter(order).items()}
     for number, kind in enumerate(order, 1):
         left[kind] -= 1
         if max(left.values()) <= 0:
-            return layers[:number] + (layers[-1:] if number < len(layers) else ())
-    return layers
+            return order[:number] + (order[-1:] if number < len(order) else ())
+    return order
 
 
 def _chooses(layer: Layer) -> bool:

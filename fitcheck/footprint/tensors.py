@@ -141,6 +141,16 @@ def mechanisms_by_kind(model: Model) -> tuple[tuple[Mechanism, ...], ...]:
     return tuple(mechanisms_of(layer, model.hidden_size) for layer in kinds)
 
 
+@lru_cache(maxsize=512)
+def caches_by_kind(model: Model) -> tuple[Cache | None, ...]:
+    """The cache that each kind of layer's mixer reads, the first where a sparse one keeps more beside it."""
+    kinds, described = kinds_of(model)[0], mechanisms_by_kind(model)
+    return tuple(
+        None if layer.mixer is None else next(iter(parts[0].caches), None)
+        for layer, parts in zip(kinds, described, strict=True)
+    )
+
+
 def mechanisms_of(layer: Layer, hidden: int) -> tuple[Mechanism, ...]:
     """What each part of a layer stores and keeps, the mixers first."""
     mixers = (mixer for mixer in (layer.mixer, layer.beside) if mixer is not None)

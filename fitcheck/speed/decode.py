@@ -63,7 +63,7 @@ class Steps:
     """What takes a decode step, one device or several in turn: tokens per second from their costs."""
 
     def __init__(self, together: Pass) -> None:
-        self.together = together  # the tokens of a step
+        self.together, self._gained = together, together.gained  # the tokens of a step
         self._answers: dict[int, Decode] = {}
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
@@ -73,7 +73,7 @@ class Steps:
     def at(self, depth: int) -> Decode:
         """Decode speed with ``depth`` tokens in the cache."""
         if depth not in self._answers:
-            self._answers[depth] = _decode(self.costs(depth), self.together)
+            self._answers[depth] = _decode(self.costs(depth), self._gained)
         return self._answers[depth]
 
     def curve(self, context: int) -> tuple[CurvePoint, ...]:
@@ -182,13 +182,16 @@ class Decoder(Steps):
         self.runner, self.groups = runner, groups
         self._bytes = sum([bytes_read(group, runner.model, runner.device.tokens) for group in groups])
         self._weights = self._read_and_multiplied()
+        self._basis = self._resting_on()
+        self._draft_s = self._drafting_s() if self.together.drafts_bytes else 0.0
 
     def costs(self, depth: int) -> tuple[Cost, ...]:
         """Its one cost with ``depth`` tokens in the cache."""
         runner, attended = self.runner, self.runner.attended(depth)
         step = self._weights.attending(attended.seconds)
         least_s = (self._bytes + attended.bytes) / runner.reading.bandwidth.limit_bytes_per_s
-        return (Cost(step, least_s, self._basis(step.bound), runner.device.engine, self._draft_s),)
+        basis = self._basis_of_rates if step.bound == "compute" else self._basis
+        return (Cost(step, least_s, basis, runner.device.engine, self._draft_s),)
 
     def _read_and_multiplied(self) -> Step:
         """Of all weights: each type costs its bytes or its arithmetic."""
@@ -201,37 +204,36 @@ class Decoder(Steps):
         work = [load for group in self.groups for load in loads(group, model, device)]
         return step(work, reading.bytes_per_s, overhead_s=overhead_s)
 
-    @cached_property
-    def _draft_s(self) -> float:
+    def _drafting_s(self) -> float:
         """Of the draft's passes, were it on this device: a byte of it costs what one of the model costs.
 
         It guesses token by token; some engines have it take in all that was checked, too.
         A device that reads nothing of the model, as where experts would lie that its layers have not,
         tells nothing of a draft.
         """
-        runner, together = self.runner, self.together
-        if not together.drafts_bytes:  # no draft, or one that costs nothing
-            return 0.0
         if not self._bytes:
             return inf
+        runner, together = self.runner, self.together
         alone = Decoder(runner.guessing, self.groups)
         guess_s, check_s = (
             one._weights.seconds * together.draft_bytes / alone._bytes for one in (alone, self)
         )
         return together.drafted * guess_s + (check_s if runner.engine.draft_checks else 0.0)
 
-    def _basis(self, bound: Bound) -> Basis:
+    def _resting_on(self) -> Basis:
         """The weakest figure that the answer leans on; runs of the person's own outdo them all."""
         device = self.runner.device
         if device.tokens > 1 and (self.together.drafted or not known_together(self.groups, device)):
             return "assumed"
-        if self.runner.engine.calibrated_by:
-            return "measured"
-        read = self.runner.reading.bandwidth.basis
-        if bound != "compute" or self.runner.card:
-            return read
-        rates = (self.runner.rate(group.type) for group in self.groups)
-        return weakest((read, *(rate.basis for rate in rates if rate)))
+        return "measured" if self.runner.engine.calibrated_by else self.runner.reading.bandwidth.basis
+
+    @cached_property
+    def _basis_of_rates(self) -> Basis:
+        """The same where arithmetic binds, whose rates count as well."""
+        if self.runner.card or self.runner.engine.calibrated_by:
+            return self._basis
+        rates = [self.runner.rate(group.type) for group in self.groups]
+        return weakest((self._basis, *[rate.basis for rate in rates if rate]))
 
 
 # A device that waits for another: a copy of one hidden row (16 KiB take 1 us of
@@ -253,19 +255,18 @@ class SplitDecoder(Steps):
         return (first._replace(step=first.step.then(waiting)), *rest)
 
 
-def _decode(costs: Sequence[Cost], together: Pass) -> Decode:
+def _decode(costs: Sequence[Cost], gained: float) -> Decode:
     """The answer from all devices' costs; it rests on the weakest figure of any."""
-    first, *rest = costs
-    step, least_s, basis, engine, _ = first
+    (step, least_s, basis, engine, draft_s), *rest = costs
     spread = residual(engine, basis)
     low, high = spread.low, spread.high
     if rest:
         basis = weakest(cost.basis for cost in costs)
         spreads = [residual(cost.engine, basis) for cost in costs]
         low, high = min(spread.low for spread in spreads), max(spread.high for spread in spreads)
+        draft_s = min(cost.draft_s for cost in costs)  # it lies where it is fastest
     for cost in rest:
         step, least_s = step.then(cost.step), least_s + cost.least_s
-    gained, draft_s = together.gained, min([cost.draft_s for cost in costs])  # it lies where it is fastest
     speed = _interval(gained / (step.seconds + draft_s), gained / least_s, low, high)
     return Decode(speed, step.bound, basis)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cached_property
 
-from fitcheck.schema.engine import Engine, TypeRate
+from fitcheck.schema.engine import Engine, PrefillGpu, TypeRate
 from fitcheck.schema.machine import Gpu, Machine
 from fitcheck.schema.request import Request
 from fitcheck.speed.attention import Attending
@@ -17,6 +17,7 @@ from fitcheck.speed.engines import (
     core_speed,
     gpu_share,
     isa_of,
+    prefill_gpu,
 )
 from fitcheck.speed.passes import pass_of
 from fitcheck.speed.products import Code, Products
@@ -75,6 +76,11 @@ class Device:
     def prefill_rate(self, weight_type: str) -> TypeRate | None:
         """Of one core that the engine's rates come from, for a whole prompt."""
         return next(reversed(self._codes.get(weight_type, ())), None)
+
+    @cached_property
+    def prompts(self) -> PrefillGpu | None:
+        """What its card does with prompts; None where nobody published it, or where cores compute."""
+        return prefill_gpu(self.engine, self.card) if self.card else None
 
     def products(self, weight_type: str) -> Products:
         """How the cores multiply tokens by this type."""

@@ -13,12 +13,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fitcheck.footprint.reads import ReadGroup
-from fitcheck.schema.engine import Prefill
-from fitcheck.schema.machine import Gpu
+from fitcheck.schema.engine import Prefill, PrefillGpu
 from fitcheck.schema.model import Attention, LatentAttention, Model
 from fitcheck.speed.attention import prompt_products
 from fitcheck.speed.decode import Runner
-from fitcheck.speed.engines import HALF_TYPES, prefill_gpu, typical_speed
+from fitcheck.speed.engines import HALF_TYPES, typical_speed
 from fitcheck.speed.roofline import soft_max
 
 USUAL_PROMPT = 512
@@ -89,12 +88,12 @@ class Prefiller(Prompts):
 
     def _of_any_length(self) -> _Rates | None:
         """What no length of the prompt changes."""
-        known, card = self.runner.engine.prefill, self.runner.card
+        known, device = self.runner.engine.prefill, self.runner.device
         if known is None or not _attends(self.runner.model):
             return None
         if self.runner.engine.device == "cpu":
             return self._of_cores(known)
-        return self._of_gpu(card) if card else None
+        return self._of_gpu(device.prompts) if device.prompts else None
 
     def _of_cores(self, known: Prefill) -> _Rates | None:
         """All cores together: what one was measured to do, at this machine's speed of a core."""
@@ -114,11 +113,8 @@ class Prefiller(Prompts):
             tuple(rate.half_at if rate else 0.0 for rate in of_groups),
         )
 
-    def _of_gpu(self, gpu: Gpu) -> _Rates | None:
+    def _of_gpu(self, row: PrefillGpu) -> _Rates | None:
         """What a GPU of that name was published to do."""
-        row = prefill_gpu(self.runner.engine, gpu)
-        if row is None:
-            return None
         rates: dict[str, float] = {}
         for group in self.groups:
             rate = row.half_weights_per_s if group.type in HALF_TYPES else row.quantized_weights_per_s
