@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from shutil import get_terminal_size
 from textwrap import fill
 from typing import TextIO
 
@@ -16,20 +17,24 @@ _SAYS: dict[ClaimedFigure, str] = {
     "times_smaller": "is {} times smaller than F16",
     "tokens_per_s": "decodes about {} tokens/s",
 }
-_WIDTH = 80
+_WIDEST = 100  # longer lines are hard to read
 
 
 def print_claims(findings: Sequence[Finding], file: TextIO) -> None:
     """One paragraph a claim: the words, then the figure, the judgement and the reason."""
+    width = min(get_terminal_size().columns, _WIDEST)
     for article, group in groupby(findings, key=lambda finding: finding.claim.article):
         file.write(f"{article}\n")
         for finding in group:
-            file.write(f"  “{finding.claim.quote}”\n")
-            file.write(fill(_sentence(finding), _WIDTH, initial_indent="    ", subsequent_indent="    "))
-            file.write("\n")
+            file.write(_indented(f"“{finding.claim.quote}”", 2, width))
+            file.write(_indented(_sentence(finding), 4, width))
         file.write("\n")
     wrong = sum(finding.judgement != "holds" for finding in findings)
     file.write(f"{len(findings) - wrong} of {len(findings)} claims hold within a twentieth.\n")
+
+
+def _indented(text: str, by: int, width: int) -> str:
+    return fill(text, width, initial_indent=" " * by, subsequent_indent=" " * by) + "\n"
 
 
 def _sentence(finding: Finding) -> str:

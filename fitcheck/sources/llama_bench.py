@@ -66,7 +66,7 @@ def _objects(text: bytes) -> list[Any]:
 
 
 def _row(value: Any) -> BenchRow:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not {"n_prompt", "n_gen"} & value.keys():
         raise BadInput("the results hold something that is no test of llama-bench", _REMEDY)
     prompt, decoded = _count(value, "n_prompt"), _count(value, "n_gen")
     kv_type = _text(value, "type_k") or "f16"

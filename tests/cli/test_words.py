@@ -116,6 +116,13 @@ def test_a_narrow_table_cuts_no_word(columns: str) -> None:
         assert all(len(line) <= int(columns) for line in table[:20])
 
 
+@pytest.mark.parametrize("columns", [60, 40])
+def test_claims_wrap_where_the_screen_ends(columns: int) -> None:
+    shown = shell("fitcheck claims", COLUMNS=str(columns)).stdout.decode()
+    inner = [line for line in shown.splitlines() if line.startswith("  ")]
+    assert columns - 12 < max(map(len, inner)) <= columns
+
+
 @pytest.mark.parametrize("verb", ["claims", "explain 8b", "need 8b --format Q4_K_M"])
 def test_a_locale_without_our_signs_gets_question_marks(verb: str) -> None:
     done = shell(f"fitcheck {verb}", PYTHONIOENCODING="ascii")
