@@ -63,12 +63,17 @@ FC_AVX512_INLINE void fc_next_vectors(fc_rows *rows, __m512i *bytes) {
     rows->left -= 64;
 }
 
-/* The last 1 to 63 bytes of each row and zeros; touches no byte past them. */
+/* The first 64 bytes, or as many as are left and zeros; touches no byte past them. */
+FC_AVX512_INLINE __m512i fc_first_bytes(const uint8_t *at, int64_t left) {
+    if (left >= 64) return fc_in_register(_mm512_loadu_si512(at));
+    return _mm512_maskz_loadu_epi8(((__mmask64)1 << left) - 1, at);
+}
+
+/* The last 1 to 63 bytes of each row and zeros. */
 FC_AVX512_INLINE void fc_last_vectors(fc_rows *rows, __m512i *bytes) {
-    __mmask64 first = ((__mmask64)1 << rows->left) - 1;
     fc_ask_ahead(rows); /* a line a row missed here would cost each row a trip to memory */
     FC_UNROLL
-    for (int r = 0; r < rows->n; r++) bytes[r] = _mm512_maskz_loadu_epi8(first, rows->at + r * rows->stride);
+    for (int r = 0; r < rows->n; r++) bytes[r] = fc_first_bytes(rows->at + r * rows->stride, rows->left);
 }
 
 /* sum += products of unsigned and signed bytes. Written out so that the sum
