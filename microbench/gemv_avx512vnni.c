@@ -44,7 +44,7 @@ VNNI void fc_gemv_tq1_0_avx512vnni(const fc_matrix *w, const fc_activation *x, i
 
 /* ---- i2_s --------------------------------------------------------------------- */
 
-/* Four rows: 3 % more from slow memory than two side by side, 7 from fast, 3 from the cache. */
+/* Four rows: 3 % more from slow memory than two side by side, up to 7 from fast, 3 from the cache. */
 enum { I2S_AHEAD = 2048 }; /* bytes to ask for ahead in each of them */
 
 VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, int64_t apart, float *y) {
