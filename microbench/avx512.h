@@ -137,26 +137,18 @@ FC_AVX512_INLINE __m512 fc_scales_of_rows(const float *scales, int rows, int eac
     return each ? _mm512_maskz_loadu_ps((__mmask16)((1u << rows) - 1), scales) : _mm512_set1_ps(*scales);
 }
 
-/* The body of a ternary kernel. sums_of_rows(w, x, row, n, part) leaves n rows'
- * sums in part, still spread over the lanes, of weights plus `offset`: MOST_ROWS
- * at once, then the odd ones. */
-#define FC_FOR_ROWS(sums_of_rows, offset, a_scale_a_row)                                              \
-    __m512i part[FC_ROWS_TOGETHER];                                                                   \
-    memset(part, 0, sizeof part);                                                                     \
-    for (int64_t row = begin; row < end; row += FC_ROWS_TOGETHER) {                                   \
-        int rows = end - row < FC_ROWS_TOGETHER ? (int)(end - row) : FC_ROWS_TOGETHER, r = 0;         \
-        for (; r + MOST_ROWS <= rows; r += MOST_ROWS) sums_of_rows(w, x, row + r, MOST_ROWS, part + r); \
-        for (; r < rows; r++) sums_of_rows(w, x, row + r, 1, part + r);                               \
-        __m512 scales = fc_scales_of_rows(w->scales + (a_scale_a_row) * row, rows, a_scale_a_row);    \
-        fc_ternary_results(part, rows, x, offset, scales, y + (row - begin));                         \
-    }
-
 /* ---- rows as streams --------------------------------------------------------------
  *
  * Rows that share loads of activations are heads of streams far apart from each other, as
  * in read.h and for its reasons. */
 
 enum { FC_STREAMS_WITHIN = 1 << 27 }; /* bytes of memory, from the first stream to the last */
+
+/* Rows that are streams at a time, at most. Beside one of them four of tq2_0 are 12 % faster from the cache
+ * and 3 to 16 % from memory, q4_k 3 and -1 to 4 %. Four of q6_k gain 4 % and lose 3 where
+ * memory is fast; of q8_0, whose row has least to share, 40 % and 4 to 13. Those two are for
+ * reading from memory and go one by one. */
+enum { FC_STREAM_ROWS = 4 };
 
 /* How far apart, in rows, n streams over the first of [row, end) lie; 0: fewer than n rows are left. */
 static inline int64_t fc_rows_apart(const fc_matrix *w, int64_t row, int64_t end, int n) {
@@ -173,12 +165,6 @@ static inline int64_t fc_rows_apart(const fc_matrix *w, int64_t row, int64_t end
 
 /* ---- a scale a block ------------------------------------------------------------ */
 
-/* Rows together, at most. Beside one of them four of tq2_0 are 12 % faster from the cache
- * and 3 to 16 % from memory, q4_k 3 and -1 to 4 %. Four of q6_k gain 4 % and lose 3 where
- * memory is fast; of q8_0, whose row has least to share, 40 % and 4 to 13. Those two are for
- * reading from memory and go one by one. */
-enum { FC_BLOCK_ROWS = 4 };
-
 FC_AVX512_INLINE __m512 fc_add_scaled(__m512 total, __m512i s, float scale) {
     return _mm512_fmadd_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(s), total);
 }
@@ -193,7 +179,7 @@ FC_AVX512_INLINE void fc_ask_for_block(const uint8_t *block, const int bytes) {
 #define FC_BLOCK_KERNEL(format, isa, attributes, block_bytes, together)                                                     \
     FC_AVX512_INLINE void format##_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n,         \
                                         int64_t apart, float *y) {                                                    \
-        __m512 total[FC_BLOCK_ROWS];                                                                                  \
+        __m512 total[FC_STREAM_ROWS];                                                                                  \
         const uint8_t *at = w->data + row * w->row_bytes;                                                             \
         FC_UNROLL                                                                                                     \
         for (int r = 0; r < n; r++) total[r] = _mm512_setzero_ps();                                                   \

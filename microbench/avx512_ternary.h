@@ -25,7 +25,7 @@ FC_AVX512_INLINE void fc_add_fractions(__m512i *sum, __m512i *bytes, const int n
                                        const int tokens, int64_t at) {
     FC_UNROLL
     for (int k = 0; k < digits; k++) {
-        __m512i digit[FC_BLOCK_ROWS];
+        __m512i digit[MOST_ROWS];
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             digit[r] = fc_front_digit_64(bytes[r]);
@@ -64,7 +64,7 @@ FC_AVX512_INLINE void fc_add_fields(fc_fields *sum, const __m512i *bytes, const 
                                     const int tokens, int64_t at) {
     FC_UNROLL
     for (int k = 0; k < 4; k++) {
-        __m512i digit[FC_BLOCK_ROWS];
+        __m512i digit[FC_STREAM_ROWS];
         FC_UNROLL
         for (int r = 0; r < n; r++) digit[r] = _mm512_and_si512(bytes[r], _mm512_set1_epi8((char)(0xc0 >> 2 * k)));
         FC_UNROLL

@@ -12,6 +12,7 @@
 
 /* ---- trit5 ------------------------------------------------------------------ */
 
+/* n rows' sums, still spread over the lanes, of weights plus 2. */
 VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t row, const int n, __m512i *part) {
     fc_rows rows = fc_rows_at(w, row, n);
     const int8_t *q = x->q;
@@ -31,7 +32,14 @@ VNNI_INLINE void trit5_rows(const fc_matrix *w, const fc_activation *x, int64_t 
 }
 
 VNNI void fc_gemv_trit5_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_ROWS(trit5_rows, 2, 1)
+    __m512i part[FC_ROWS_TOGETHER];
+    memset(part, 0, sizeof part);
+    for (int64_t row = begin; row < end; row += FC_ROWS_TOGETHER) {
+        int rows = end - row < FC_ROWS_TOGETHER ? (int)(end - row) : FC_ROWS_TOGETHER, r = 0;
+        for (; r + MOST_ROWS <= rows; r += MOST_ROWS) trit5_rows(w, x, row + r, MOST_ROWS, part + r);
+        for (; r < rows; r++) trit5_rows(w, x, row + r, 1, part + r);
+        fc_ternary_results(part, rows, x, 2, fc_scales_of_rows(w->scales + row, rows, 1), y + (row - begin));
+    }
 }
 
 /* ---- tq1_0 -------------------------------------------------------------------- */
@@ -51,11 +59,11 @@ VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t r
     const uint8_t *at = w->data + row * w->row_bytes;
     const int64_t stride = apart * w->row_bytes;
     const int8_t *q = x->q;
-    fc_fields s[FC_BLOCK_ROWS];
+    fc_fields s[FC_STREAM_ROWS];
     FC_UNROLL
     for (int r = 0; r < n; r++) s[r] = fc_no_fields();
     for (int64_t left = w->row_bytes; left > 0; left -= 64, at += 64, q += 256) {
-        __m512i bytes[FC_BLOCK_ROWS];
+        __m512i bytes[FC_STREAM_ROWS];
         FC_UNROLL
         for (int r = 0; r < n; r++) {
             FC_PREFETCH(at + r * stride + I2S_AHEAD);
@@ -69,13 +77,13 @@ VNNI_INLINE void i2_s_rows(const fc_matrix *w, const fc_activation *x, int64_t r
 }
 
 VNNI void fc_gemv_i2_s_avx512vnni(const fc_matrix *w, const fc_activation *x, int64_t begin, int64_t end, float *y) {
-    FC_FOR_STREAMS(i2_s_rows, FC_BLOCK_ROWS)
+    FC_FOR_STREAMS(i2_s_rows, FC_STREAM_ROWS)
 }
 
 /* ---- a scale a block: see avx512_blocks.h ------------------------------------ */
 
-FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, FC_BLOCK_ROWS)
-FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, FC_BLOCK_ROWS)
+FC_BLOCK_KERNEL(tq2_0, avx512vnni, VNNI, FC_TQ2_BYTES, FC_STREAM_ROWS)
+FC_BLOCK_KERNEL(q4_k, avx512vnni, VNNI, FC_Q4K_BYTES, FC_STREAM_ROWS)
 FC_BLOCK_KERNEL(q6_k, avx512vnni, VNNI, FC_Q6K_BYTES, 1)
 
 /* ---- q8_0 -------------------------------------------------------------------- */
