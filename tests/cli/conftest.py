@@ -1,5 +1,7 @@
 """A real GGUF file for the commands."""
 
+import gc
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,3 +19,11 @@ def small_gguf(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("file") / "small.gguf"
     random_gguf.write(replace(whole, vocab_size=512, layers=(layer, layer)), "Q4_K_M", path)
     return str(path)
+
+
+@pytest.fixture
+def usual_collector() -> Iterator[None]:
+    """As it was, after a command that ran in this process: it has its own process as a rule."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fitcheck.cli.main import main
+
 SCHEMAS = Path(__file__).parents[2] / "fitcheck" / "render" / "schemas"
 
 
@@ -188,11 +190,14 @@ def test_ternary_formats_say_what_they_need() -> None:
         ("plan",),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(args: tuple[str, ...]) -> None:
-    done = run(*args, "--json")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    error = json.loads(done.stdout)
+@pytest.mark.usefixtures("usual_collector")
+def test_bad_input_is_one_line_and_exit_2(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*args, "--json"])
+    assert left.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    error = json.loads(said.out)
     assert error["schema"] == "fitcheck.error/1"
     assert error["exit_code"] == 2
     assert error["error"]
