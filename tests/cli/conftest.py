@@ -1,13 +1,16 @@
-"""A real GGUF file for the commands."""
+"""A real GGUF file for the commands, and a command that refuses."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 import random_gguf
 
+from fitcheck.cli.main import main
 from fitcheck.sources.catalog import load_model
+
+Refusal = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +25,16 @@ def small_gguf(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def usual_collector() -> Iterator[None]:
-    """As it was, after a command that ran in this process: it has its own process as a rule."""
-    before = gc.get_threshold()
-    yield
+def refusal(capsys: pytest.CaptureFixture[str]) -> Iterator[Refusal]:
+    """Asks for a command in this process, which must end it with exit code 2, and gives stdout and stderr."""
+    before = gc.get_threshold()  # a command sets it for a process of its own
+
+    def ask(*args: str) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(args))
+        assert stopped.value.code == 2
+        out, err = capsys.readouterr()
+        return out, err
+
+    yield ask
     gc.set_threshold(*before)

@@ -1,12 +1,13 @@
 """fitcheck accuracy from the outside."""
 
 import json
+from collections.abc import Callable
 
 import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from fitcheck.cli.main import cli, main
+from fitcheck.cli.main import cli
 from fitcheck.render.json_schema import path_of
 
 
@@ -44,8 +45,8 @@ def test_what_a_profile_should_hold_is_printed() -> None:
     "args",
     [("--engine", "nobody"), ("--engine", "transformers"), ("--json", "--markdown"), ("--fit", "--json")],
 )
-def test_bad_questions_end_in_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["accuracy", *args])
-    assert stopped.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_bad_questions_end_in_one_line(
+    args: tuple[str, ...], refusal: Callable[..., tuple[str, str]]
+) -> None:
+    _, err = refusal("accuracy", *args)
+    assert len(err.splitlines()) == 1

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from fitcheck.cli.main import main
 
 SCHEMAS = Path(__file__).parents[2] / "fitcheck" / "render" / "schemas"
 
@@ -190,14 +189,12 @@ def test_ternary_formats_say_what_they_need() -> None:
         ("plan",),
     ],
 )
-@pytest.mark.usefixtures("usual_collector")
-def test_bad_input_is_one_line_and_exit_2(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([*args, "--json"])
-    assert left.value.code == 2
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1
-    error = json.loads(said.out)
+def test_bad_input_is_one_line_and_exit_2(
+    args: tuple[str, ...], refusal: Callable[..., tuple[str, str]]
+) -> None:
+    out, err = refusal(*args, "--json")
+    assert err.count("\n") == 1
+    error = json.loads(out)
     assert error["schema"] == "fitcheck.error/1"
     assert error["exit_code"] == 2
     assert error["error"]
